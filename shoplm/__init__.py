@@ -1,0 +1,38 @@
+"""ShopLM: one pre-trained language model, fine-tuned on a shop's own tables, for every language task of the shop.
+
+The floors, each importing only those below it:
+
+    cli                     the command line
+    pipeline                the story in a few functions: train, evaluate; the Bundle that users hold
+    tasks                   the questions, one file each
+    train | evaluate        learning | judging
+    task                    the form that one task fills in
+    model                   backbone + adapters + heads: batch -> answer, loss
+    text                    record -> words -> ids -> batch
+    world                   a simulated shop
+    data                    the contract, the tables, what was known when
+    config tally files errors
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Bundle", "Shop", "__version__", "fit", "load"]
+
+if TYPE_CHECKING:
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.bundle import Bundle, load
+    from shoplm.pipeline.training import fit
+
+_HOMES = {"Shop": "shoplm.data.shop", "Bundle": "shoplm.pipeline.bundle", "load": "shoplm.pipeline.bundle", "fit": "shoplm.pipeline.training"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first asked for: torch alone takes seconds (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shoplm' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,353 @@
+"""The contract: every table of a shop, its columns, their types and units, and when each becomes known.
+
+This is the only place where a table or a column is declared. The Arrow schema, the checks at the door,
+the words of every refusal and the page ``docs/contract.md`` are derived from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import pyarrow as pa
+
+from shoplm.errors import DataError, did_you_mean
+
+VERSION = 1
+
+TEXT = pa.string()
+WHOLE = pa.int64()
+NUMBER = pa.float64()
+MONEY = pa.decimal128(18, 4)
+FLAG = pa.bool_()
+TIME = pa.timestamp("us", tz="UTC")
+LIST = pa.list_(pa.string())
+
+ID_LENGTH = 256
+Known = Literal["always", "event_time", "updated_at", "later"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value of the right type must still obey; both bounds are allowed values."""
+
+    one_of: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    longest: int | None = None
+
+    def __str__(self) -> str:
+        if self.one_of:
+            return "one of " + ", ".join(self.one_of)
+        if self.low is not None or self.high is not None:
+            if self.high is None:
+                return f"at least {self.low:g}"
+            return f"{self.low:g} to {self.high:g}" if self.low is not None else f"at most {self.high:g}"
+        return f"at most {self.longest} characters" if self.longest else ""
+
+
+IDS = Check(longest=ID_LENGTH)
+LONG = Check(longest=1_000_000)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it holds, what it may hold, and when it becomes known."""
+
+    name: str
+    type: pa.DataType = field(default=TEXT)
+    required: bool = False
+    known: Known = "always"
+    description: str = ""
+    unit: str = ""
+    check: Check = Check()
+
+    @property
+    def is_id(self) -> bool:
+        """Ids are trimmed and at most 256 characters long."""
+        return self.check is IDS
+
+    @property
+    def kind(self) -> str:
+        """The type in words, as messages and the docs page say it."""
+        if self.name == "attributes":
+            return "JSON object"
+        return "id" if self.is_id else _KINDS[self.type]
+
+
+_KINDS: dict[pa.DataType, str] = {
+    TEXT: "text", WHOLE: "whole number", NUMBER: "number", MONEY: "decimal number", FLAG: "true or false",
+    TIME: "time", LIST: "list of texts",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its columns, its key, and the column that says when a row happened or was last true.
+
+    Attributes:
+        key: the columns that name a row; re-importing a row with the same key updates it.
+        clock: the time column that ``event_time`` and ``updated_at`` refer to, or None.
+        any_of: groups of columns of which every row fills at least one.
+        derived: columns that a source may lack altogether: an id becomes a 128-bit hash of the row's
+            content and its ordinal among identical rows, ``turn`` a running number.
+        fallback: values for columns that a source lacks altogether.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    clock: str | None
+    description: str
+    any_of: tuple[tuple[str, ...], ...] = ()
+    derived: tuple[str, ...] = ()
+    fallback: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """The columns by name, in the contract's order."""
+        return {column.name: column for column in self.columns}
+
+    def __getitem__(self, name: str) -> Column:
+        """The column called ``name``.
+
+        Raises:
+            DataError: there is none; the message names the closest.
+        """
+        if name not in self.by_name:
+            raise DataError(f"table {self.name}: no column `{name}` in the contract; {did_you_mean(name, self.by_name)}")
+        return self.by_name[name]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of a stored row: the contract's columns, then ``source``, ``ingested_at``, ``row_digest``."""
+        fields = [pa.field(column.name, column.type) for column in self.columns]
+        return pa.schema([*fields, *STAMPS])
+
+
+STAMPS = (pa.field("source", TEXT), pa.field("ingested_at", TIME), pa.field("row_digest", pa.int64()))
+"""What every stored row carries besides the contract's columns: where from, when, and 63 bits of its content's MD5."""
+
+
+def _id(name: str, description: str, *, required: bool = False, known: Known = "always") -> Column:
+    return Column(name, TEXT, required, known, description, check=IDS)
+
+
+def _text(name: str, description: str, *, required: bool = False, known: Known = "always", one_of: tuple[str, ...] = ()) -> Column:
+    return Column(name, TEXT, required, known, description, check=Check(one_of=one_of) if one_of else LONG)
+
+
+def _attributes(known: Known) -> Column:
+    return Column("attributes", TEXT, False, known, "columns that the contract does not name, native JSON types kept")
+
+
+def _money(name: str, description: str, known: Known) -> Column:
+    return Column(name, MONEY, False, known, description, "currency", Check(low=0))
+
+
+_CURRENCY = Column("currency", TEXT, False, "always", "currency of every amount in the row", "ISO 4217", Check(longest=3))
+
+PRODUCTS = Table(
+    "products",
+    ("id",),
+    (
+        _id("id", "the item's id; `item_id` in every other table", required=True),
+        _text("title", "the name that shoppers see", required=True),
+        _text("description", "plain text or HTML"),
+        _text("link", "URL of the product page"),
+        _text("image_link", "URL of the main picture"),
+        Column("additional_image_link", LIST, description="URLs of more pictures"),
+        _text("availability", "can it be bought", known="updated_at", one_of=("in_stock", "out_of_stock", "preorder", "backorder")),
+        _money("price", "regular price", "updated_at"),
+        _money("sale_price", "price while on sale", "updated_at"),
+        _CURRENCY,
+        _text("brand", "who makes it"),
+        _text("gtin", "global trade item number"),
+        _text("mpn", "manufacturer's part number"),
+        _text("condition", "new, refurbished or used", one_of=("new", "refurbished", "used")),
+        _text("product_type", "the shop's own category path, `A > B > C`"),
+        _text("google_product_category", "Google's category path or number"),
+        *(_text(f"category_l{n}", f"level {n} of the category path") for n in range(1, 6)),
+        _id("item_group_id", "shared by variants of one product"),
+        _text("color", "colour"),
+        _text("size", "size"),
+        _text("material", "material"),
+        _text("pattern", "pattern"),
+        _text("gender", "male, female or unisex"),
+        _text("age_group", "newborn, infant, toddler, kids or adult"),
+        Column("product_highlight", LIST, description="short selling points"),
+        Column("tags", LIST, description="free words on the product"),
+        Column("created_at", TIME, description="when the item entered the shop", unit="UTC"),
+        Column("updated_at", TIME, description="when price and availability were last true", unit="UTC"),
+        _text("language", "language of the texts, BCP 47"),
+        _attributes("always"),
+    ),
+    "updated_at",
+    "What the shop sells, in Google Merchant's names; one row per item.",
+)
+
+USERS = Table(
+    "users",
+    ("user_id",),
+    (
+        _id("user_id", "the shopper's id", required=True),
+        Column("created_at", TIME, description="when the shopper was first known", unit="UTC"),
+        _text("country", "ISO 3166 code or name"),
+        _text("language", "BCP 47"),
+        _text("membership", "loyalty level"),
+        Column("segments", LIST, description="groups that the shop sorted the shopper into"),
+        _text("email_hash", "SHA-256 of the lower-case address"),
+        _text("phone_hash", "SHA-256 of the E.164 number"),
+        Column("consent_analytics", FLAG, description="may be counted and learnt from"),
+        Column("consent_ads", FLAG, description="may be used for advertising"),
+        Column("consent_personalization", FLAG, description="may be used for personal answers"),
+        _attributes("always"),
+    ),
+    None,
+    "Who buys; one row per shopper.",
+)
+
+
+
+
+EVENTS = Table(
+    "events",
+    ("event_id",),
+    (
+        _id("event_id", "the act's id", required=True),
+        Column("event_time", TIME, True, "event_time", "when it happened", "UTC"),
+        Column("event_seq", WHOLE, False, "event_time", "order within equal times"),
+        _text("event_name", "GA4's word: view_item, add_to_cart, purchase, …", required=True, known="event_time"),
+        _id("user_id", "the shopper; this or `user_pseudo_id`", known="event_time"),
+        _id("user_pseudo_id", "the device or cookie", known="event_time"),
+        _id("session_id", "the visit", known="event_time"),
+        _id("item_id", "the item acted on", known="event_time"),
+        _money("price", "price of one piece at that moment", "event_time"),
+        Column("quantity", NUMBER, False, "event_time", "how many pieces", "pieces"),
+        Column("currency", TEXT, False, "event_time", "currency of every amount in the row", "ISO 4217", Check(longest=3)),
+        Column("event_value", NUMBER, False, "event_time", "worth of the act, such as stars or money"),
+        _text("item_list_name", "the list in which it was shown", known="event_time"),
+        Column("index", WHOLE, False, "event_time", "0-based position in the list", "place", Check(low=0)),
+        _text("search_term", "words searched for", known="event_time"),
+        _id("transaction_id", "the order", known="event_time"),
+        _id("recommendation_id", "the answer that led here", known="event_time"),
+        Column("impression", LIST, False, "event_time", "ids of the items shown"),
+        Column("propensity", NUMBER, False, "event_time", "chance that the policy showed this", "0 to 1", Check(low=0, high=1)),
+        _text("policy", "what chose it", known="event_time"),
+        _id("promotion_id", "the promotion", known="event_time"),
+        _text("device", "desktop, mobile, tablet, …", known="event_time"),
+        _text("channel", "where the shopper came from", known="event_time"),
+        _text("country", "ISO 3166 code or name", known="event_time"),
+        _attributes("event_time"),
+    ),
+    "event_time",
+    "What shoppers do, in GA4's words; one row per shopper, item and act.",
+    any_of=(("user_id", "user_pseudo_id"),),
+    derived=("event_id",),
+)
+
+REVIEWS = Table(
+    "reviews",
+    ("review_id",),
+    (
+        _id("review_id", "the review's id", required=True),
+        _id("item_id", "the item reviewed", required=True),
+        _id("user_id", "who wrote it"),
+        Column("rating", NUMBER, False, "event_time", "stars given", "stars", Check(low=1, high=5)),
+        _text("title", "headline", known="event_time"),
+        _text("body", "the review's own words", known="event_time"),
+        Column("created_at", TIME, False, "event_time", "when it was written", "UTC"),
+        Column("verified_purchase", FLAG, False, "event_time", "did the writer buy the item here"),
+        Column("helpful_votes", WHOLE, False, "later", "votes collected since", "votes", Check(low=0)),
+        _text("language", "BCP 47", known="event_time"),
+        _attributes("event_time"),
+    ),
+    "created_at",
+    "What shoppers wrote about items; at least one of rating, title and body.",
+    any_of=(("rating", "title", "body"),),
+    derived=("review_id",),
+)
+
+CHATS = Table(
+    "chats",
+    ("conversation_id", "turn"),
+    (
+        _id("conversation_id", "the conversation", required=True),
+        Column("turn", WHOLE, True, "event_time", "place in the conversation, from 0", "place", Check(low=0)),
+        _text("role", "who speaks", required=True, known="event_time", one_of=("system", "user", "assistant", "tool")),
+        _text("content", "what was said", required=True, known="event_time"),
+        Column("created_at", TIME, False, "event_time", "when it was said", "UTC"),
+        _text("channel", "where it was said", known="event_time", one_of=("web", "email", "social", "phone", "api")),
+        _id("user_id", "the shopper"),
+        _id("order_id", "the order talked about", known="event_time"),
+        _id("item_id", "the item talked about", known="event_time"),
+        _text("intent", "what the shopper wants, as labelled afterwards", known="later"),
+        _text("action", "what was done about it", known="later"),
+        Column("resolved", FLAG, False, "later", "was the matter settled"),
+        Column("csat", NUMBER, False, "later", "satisfaction given at the end", "1 to 5", Check(low=1, high=5)),
+        _text("language", "BCP 47", known="event_time"),
+        _attributes("event_time"),
+    ),
+    "created_at",
+    "Support conversations in OpenAI's message words; one row per turn.",
+    derived=("conversation_id", "turn"),
+    fallback=(("role", "user"),),
+)
+
+LABELS = Table(
+    "labels",
+    ("task", "subject", "name", "by"),
+    (
+        _id("task", "the task that the label is for", required=True),
+        _id("subject", "key of the row it speaks of; parts joined by `/`", required=True),
+        _id("name", "what was judged", required=True),
+        _text("value", "the judgement", required=True, known="event_time"),
+        _text("by", "who judged", required=True, one_of=("person", "model", "rule")),
+        Column("at", TIME, True, "event_time", "when it was judged", "UTC"),
+        _text("split", "train, valid or test"),
+        Column("weight", NUMBER, False, "event_time", "how much it counts", "", Check(low=0)),
+        _attributes("event_time"),
+    ),
+    "at",
+    "Every label that is not itself behaviour: review decisions, relevance pairs, profile labels, ad checks.",
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in (PRODUCTS, USERS, EVENTS, REVIEWS, CHATS, LABELS)}
+
+
+def table(name: str) -> Table:
+    """The contract's table called ``name``.
+
+    Raises:
+        DataError: there is none; the message names the closest.
+    """
+    if name not in TABLES:
+        raise DataError(f"no table `{name}` in the contract; {did_you_mean(name, TABLES)}")
+    return TABLES[name]
+
+
+def markdown() -> str:
+    """The page ``docs/contract.md``, made from the declarations above."""
+    lines = [
+        f"# The data contract, version {VERSION}",
+        "",
+        "<!-- Made by shoplm.data.contract.markdown(); do not edit. -->",
+        "",
+        "`*` marks a required column. Times are stored as UTC microseconds. Columns that the contract does not name go to",
+        "`attributes` and can be used in SQL under their own names. Every stored row also carries `source`, `ingested_at` and",
+        "`row_digest`. *Known* says from when on a value may be used: always, at the row's own time (`event_time`), when the row was",
+        "last updated (`updated_at`), or only `later`, never as an input.",
+    ]
+    for each in TABLES.values():
+        lines += ["", f"## {each.name}", "", each.description, "", f"Key: {', '.join(f'`{name}`' for name in each.key)}."]
+        lines[-1] += f" Time: `{each.clock}`." if each.clock else ""
+        lines[-1] += "".join(f" At least one of {', '.join(f'`{name}`' for name in group)}." for group in each.any_of)
+        if each.derived:
+            lines[-1] += f" Made up when the source has none: {', '.join(f'`{name}`' for name in each.derived)}."
+        lines += ["", "| column | type | known | meaning |", "|---|---|---|---|"]
+        for column in each.columns:
+            extra = "; ".join(part for part in (column.unit, "" if column.is_id or column.check is LONG else str(column.check)) if part)
+            meaning = column.description + (f" ({extra})" if extra else "")
+            lines.append(f"| `{column.name}`{'*' if column.required else ''} | {column.kind} | {column.known} | {meaning} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,389 @@
+"""Foreign rows -> contract rows, or quarantine with file, line, column, value seen, reason and fix.
+
+An importer yields ``Chunk``s; ``Staging`` converts and checks each with one SQL statement and keeps the good
+rows on disk until the shop takes them, so memory does not grow with the file. Always:
+rows read = inserted + updated + duplicate + quarantined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from shoplm.data import convert, contract
+from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
+from shoplm.errors import DataError, did_you_mean
+
+SEEN_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why one foreign row stays out."""
+
+    line: int
+    column: str
+    seen: str
+    reason: str
+    fix: str
+
+    def __str__(self) -> str:
+        seen = f", seen {self.seen!r}" if self.seen else ""
+        where = f"column `{self.column}` " if self.column else ""
+        return f"line {self.line}: {where}{self.reason}{seen}; {self.fix}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of one file as an importer read them.
+
+    Attributes:
+        table: the contract table that they go into.
+        rows: foreign columns; names are matched to the contract's without regard to case or outer spaces.
+        lines: (rows,) int64, the line on which each row begins (its row number, from 1, where a format has no lines).
+        file: where they come from, for messages and the ``source`` column.
+        faults: rows that could not even be read; they count as read and quarantined.
+        untyped: every value is text and shows its type by its form only (csv).
+    """
+
+    table: str
+    rows: pa.Table
+    lines: np.ndarray[Any, np.dtype[np.int64]]
+    file: str
+    faults: tuple[Fault, ...] = ()
+    untyped: bool = False
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What became of the rows for one table."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Columns that the contract does not name, with the number of values now in ``attributes``."""
+    quarantine: tuple[str, ...] = ()
+    """The files that list the quarantined rows."""
+    first_fault: str = ""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of every row of an import: ``read == inserted + updated + duplicate + quarantined``, always."""
+
+    data_version: str
+    tables: Mapping[str, TableReport]
+
+    def _sum(self, name: str) -> int:
+        return sum(int(getattr(report, name)) for report in self.tables.values())
+
+    @property
+    def read(self) -> int:
+        return self._sum("read")
+
+    @property
+    def inserted(self) -> int:
+        return self._sum("inserted")
+
+    @property
+    def updated(self) -> int:
+        return self._sum("updated")
+
+    @property
+    def duplicate(self) -> int:
+        return self._sum("duplicate")
+
+    @property
+    def quarantined(self) -> int:
+        return self._sum("quarantined")
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """Values in columns that the contract does not name, by ``table.column``."""
+        return {f"{name}.{column}": n for name, report in self.tables.items() for column, n in report.unknown.items()}
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values that JSON can hold."""
+        counts = ("read", "inserted", "updated", "duplicate", "quarantined")
+        tables = {
+            name: {count: getattr(report, count) for count in counts}
+            | {"unknown": dict(report.unknown), "quarantine": list(report.quarantine)}
+            for name, report in self.tables.items()
+        }
+        return {"data_version": self.data_version, **{count: self._sum(count) for count in counts}, "tables": tables}
+
+    def __str__(self) -> str:
+        lines = []
+        for name, report in self.tables.items():
+            lines.append(
+                f"{name}: {report.read} rows read = {report.inserted} new + {report.updated} updated + "
+                f"{report.duplicate} already there + {report.quarantined} quarantined"
+            )
+            if report.unknown:
+                lines.append("  kept as attributes: " + ", ".join(f"{column} ({n})" for column, n in report.unknown.items()))
+            if report.quarantined:
+                lines.append(f"  first fault: {report.first_fault}")
+                lines.append("  all faults:  " + ", ".join(report.quarantine))
+        return "\n".join([*lines, f"data version: {self.data_version}"])
+
+
+@dataclass
+class StagedTable:
+    """What has been staged for one table so far."""
+
+    read: int = 0
+    staged: int = 0
+    quarantined: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, set[str]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    first_fault: str = ""
+    quarantine: dict[str, IO[str]] = field(default_factory=dict)
+
+
+class Staging:
+    """Contract rows on their way in: converted, checked, and kept on disk until the shop takes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.con = duckdb.connect(
+            str(folder / "stage.duckdb"),
+            config={"temp_directory": str(folder / "spill"), "memory_limit": "1GB", "preserve_insertion_order": "true",
+                    "autoload_known_extensions": "false", "autoinstall_known_extensions": "false"},
+        )  # fmt: skip
+        self.con.execute("SET python_enable_replacements=false")
+        self.tables: dict[str, StagedTable] = {}
+        self._absent: dict[tuple[str, str], frozenset[str]] = {}
+
+    def close(self) -> None:
+        """Let go of every open file; the folder may then be removed."""
+        for staged in self.tables.values():
+            for file in staged.quarantine.values():
+                file.close()
+        self.con.close()
+
+    def add(self, chunk: Chunk, mapping: Mapping[str, str], defaults: Mapping[str, str], *, strict: bool) -> None:
+        """Convert, check and keep one chunk.
+
+        Raises:
+            DataError: a required column is missing, a mapping or default names no column, or, if ``strict``, any row
+                is faulty: then the message is the first fault.
+        """
+        table = contract.table(chunk.table)
+        staged = self.tables.get(table.name) or self._open(table)
+        rows = _plain(chunk)
+        plan = self._plan(table, chunk, rows, mapping, defaults)
+        if chunk.file not in staged.files:
+            staged.files.append(chunk.file)
+        faults = list(chunk.faults)
+        if rows.num_rows:
+            safe = rows.rename_columns([f"c{place}" for place in range(rows.num_columns)])  # foreign names may be anything
+            numbered = safe.append_column("_i", pa.array(np.arange(rows.num_rows)))
+            self.con.register("_chunk", numbered)
+            self.con.execute(plan.convert)
+            bad = self.con.sql("SELECT _i, _fault FROM _converted WHERE _fault IS NOT NULL ORDER BY _i").to_arrow_table()
+            if bad.num_rows:
+                faults += _faults(chunk, rows, plan, bad)
+            if faults and strict:
+                raise DataError(f"{chunk.file}, {min(faults, key=lambda fault: fault.line)}")
+            self.con.execute(plan.insert(staged.files.index(chunk.file), staged.staged))
+            self._measure(staged, plan)
+            self.con.unregister("_chunk")
+            staged.staged += rows.num_rows - bad.num_rows
+        elif faults and strict:
+            raise DataError(f"{chunk.file}, {min(faults, key=lambda fault: fault.line)}")
+        staged.read += rows.num_rows + len(chunk.faults)
+        if faults:
+            self._quarantine(table.name, staged, chunk.file, sorted(faults, key=lambda fault: fault.line))
+
+    def _open(self, table: contract.Table) -> StagedTable:
+        columns = ", ".join(f"{name_in_sql(column.name)} {convert.SQL_TYPES[column.type]}" for column in table.columns)
+        self.con.execute(f"CREATE TABLE {table.name} ({columns}, _content UHUGEINT, _file INTEGER, _ord BIGINT)")
+        self.tables[table.name] = StagedTable()
+        return self.tables[table.name]
+
+    def _plan(
+        self, table: contract.Table, chunk: Chunk, rows: pa.Table, mapping: Mapping[str, str], defaults: Mapping[str, str]
+    ) -> Plan:
+        found = _match(table, chunk.file, rows.schema.names, mapping)
+        for name in defaults:
+            table[name]
+        absent = self._absent.get((table.name, chunk.file))
+        if absent is None:  # what the file lacks is settled by its first chunk
+            absent = frozenset(column.name for column in table.columns if column.name not in found and column.name not in defaults)
+            _refuse_missing(table, chunk.file, rows.schema.names, absent)
+            self._absent[table.name, chunk.file] = absent
+        return Plan.of(table, rows.schema, found, {**_fallbacks(table, absent), **defaults}, _made(table, absent), chunk.untyped)
+
+    def _measure(self, staged: StagedTable, plan: Plan) -> None:
+        values = self.con.sql(plan.measure).fetchall()[0] if plan.measure else ()
+        for name, count, types in zip(plan.unknown, values[::2], values[1::2], strict=True):
+            staged.unknown[name] = staged.unknown.get(name, 0) + count
+            if count:
+                staged.attributes.setdefault(name, set()).update(kind for kind in types if kind)
+        if plan.nested:
+            pointer = "'/' || replace(replace(k, '~', '~0'), '/', '~1')"
+            keys = "SELECT attributes a, unnest(json_keys(attributes)) k FROM _converted WHERE _fault IS NULL"
+            query = f"SELECT DISTINCT k, {convert.json_type('v')} FROM (SELECT k, json_extract(a, {pointer}) v FROM ({keys}))"
+            for name, kind in self.con.sql(query).fetchall():
+                staged.attributes.setdefault(name, set()).add(kind or "VARCHAR")
+
+    def _quarantine(self, name: str, staged: StagedTable, file: str, faults: list[Fault]) -> None:
+        if file not in staged.quarantine:
+            staged.quarantine[file] = (self.folder / f"{name}-{len(staged.quarantine)}.jsonl").open("w", encoding="utf-8")
+        staged.first_fault = staged.first_fault or f"{file}, {faults[0]}"
+        staged.quarantined += len(faults)
+        staged.quarantine[file].writelines(
+            json.dumps({"file": file, "line": fault.line, "column": fault.column, "seen": fault.seen, "reason": fault.reason,
+                        "fix": fault.fix}) + "\n" for fault in faults
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The SQL that turns chunks of one shape into contract rows."""
+
+    convert: str
+    columns: tuple[str, ...]
+    content: str
+    rules: tuple[Rule, ...]
+    behind: Mapping[str, str]
+    unknown: tuple[str, ...]
+    measure: str
+    nested: bool
+    table: str
+
+    @staticmethod
+    def of(
+        table: contract.Table, schema: pa.Schema, found: Mapping[str, str], constants: Mapping[str, str], made: frozenset[str], untyped: bool
+    ) -> Plan:
+        """The plan for rows of ``schema``, where ``found`` gives the foreign column behind each contract column."""
+        foreign = {name: _source(place, schema.field(place)) for place, name in enumerate(schema.names)}
+        sources = {ours: foreign[theirs] for ours, theirs in found.items()}
+        used = set(found.values())
+        unknown = {name.strip().lower() or "unnamed": foreign[name] for name in schema.names if name not in used}
+        selected = ["_i"]
+        for column in table.columns:
+            name, source, kind = column.name, sources.get(column.name), convert.SQL_TYPES[column.type]
+            value, given = f"CAST(NULL AS {kind})", "false"
+            if source:
+                value, given = source.cast(column), source.given(column.type)
+                value = f"CASE WHEN {given} THEN {value} END"
+            if name in constants:
+                constant = Source(text_in_sql(constants[name]), pa.string())
+                value = f"CASE WHEN {given} THEN {value} ELSE {constant.cast(column)} END" if source else constant.cast(column)
+                given = "true"
+                sources[name] = constant
+            if name == "attributes" and unknown:
+                literals = ", ".join(
+                    f"{text_in_sql(json.dumps(theirs, ensure_ascii=False) + ':')} || {unknown[theirs].as_json(untyped)}" for theirs in sorted(unknown)
+                )
+                whole = f"nullif('{{' || concat_ws(',', {literals}) || '}}', '{{}}')"
+                value = f"CAST(json_merge_patch(coalesce({value}, '{{}}'), coalesce({whole}, '{{}}')) AS VARCHAR)" if source else whole
+            selected.append(f"{value} AS {name_in_sql(name)}")
+            selected.append(f"{given} AS {name_in_sql('_given_' + name)}")
+        rules = tuple(convert.rules(table, sources, made))
+        cases = " ".join(f"WHEN {rule.sql} THEN {number}" for number, rule in enumerate(rules))
+        fault = f"CASE {cases} END" if cases else "CAST(NULL AS INTEGER)"
+        filled = [column for column in table.columns if column.name in sources or (column.name == "attributes" and unknown)]
+        return Plan(
+            f"CREATE OR REPLACE TEMP TABLE _converted AS SELECT *, {fault} AS _fault FROM (SELECT {', '.join(selected)} FROM _chunk)",
+            tuple(column.name for column in table.columns),
+            convert.canonical(filled),
+            rules,
+            dict(found),
+            tuple(unknown),
+            "SELECT " + ", ".join(f"count({s.as_json(untyped)}), {s.json_types(untyped)}" for s in unknown.values()) + " FROM _chunk"
+            if unknown
+            else "",
+            "attributes" in found,
+            table.name,
+        )
+
+    def insert(self, file: int, start: int) -> str:
+        """SQL that keeps the good rows."""
+        names = ", ".join(name_in_sql(name) for name in self.columns)
+        return (
+            f"INSERT INTO {self.table} SELECT {names}, md5_number({self.content}), {file}, {start} + row_number() OVER (ORDER BY _i) "
+            "FROM _converted WHERE _fault IS NULL"
+        )
+
+
+def _plain(chunk: Chunk) -> pa.Table:
+    try:
+        return convert.plain(chunk.rows)
+    except DataError as error:
+        line = int(chunk.lines[0]) if len(chunk.lines) else 1
+        raise DataError(f"{chunk.file}, near line {line}: {error}") from None
+
+
+def _source(place: int, column: pa.Field) -> Source:
+    marked = (column.metadata or {}).get(b"shoplm") == b"json"
+    return Source(f"c{place}", column.type, marked)
+
+
+def _match(table: contract.Table, file: str, names: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """The foreign column behind each contract column."""
+    seen: dict[str, str] = {}
+    for name in names:
+        key = name.strip().lower()
+        if key in seen:
+            raise DataError(f"{file}: columns `{seen[key]}` and `{name}` have the same name; rename one")
+        seen[key] = name
+    found = {key: name for key, name in seen.items() if key in table.by_name}
+    for ours, theirs in mapping.items():
+        table[ours]
+        if theirs.strip().lower() not in seen:
+            raise DataError(f"{file}: the map {ours}={theirs} names a column that is not there; {did_you_mean(theirs, names)}")
+        found[ours] = seen[theirs.strip().lower()]
+    return found
+
+
+def _refuse_missing(table: contract.Table, file: str, names: list[str], absent: frozenset[str]) -> None:
+    made = _made(table, absent) | set(_fallbacks(table, absent))
+    for column in table.columns:
+        if column.required and column.name in absent and column.name not in made:
+            hint = f"{did_you_mean(column.name, names)} Map it with {column.name}=THEIRS or give a default"
+            raise DataError(f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}")
+    for group in table.any_of:
+        if all(name in absent for name in group):
+            seen = f"seen {', '.join(names[:20])}"
+            raise DataError(f"{file}: table {table.name} needs at least one of {', '.join(group)}; {seen}; map one with {group[0]}=THEIRS")
+
+
+def _made(table: contract.Table, absent: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in table.derived if name in absent)
+
+
+def _fallbacks(table: contract.Table, absent: frozenset[str]) -> dict[str, str]:
+    return {name: value for name, value in table.fallback if name in absent}
+
+
+def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table) -> Iterator[Fault]:
+    for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
+        rule = plan.rules[number]
+        behind = plan.behind.get(rule.column)
+        value = rows[behind][i].as_py() if behind else None
+        seen = "" if value is None else (value if isinstance(value, str) else str(value))[:SEEN_LENGTH]
+        yield Fault(int(chunk.lines[i]), behind or rule.column, seen, rule.reason, rule.fix)
+
+
+def in_chunks(table: str, rows: Iterable[pa.RecordBatch | pa.Table], file: str) -> Iterator[Chunk]:
+    """Arrow rows from Python as chunks, numbered from 1."""
+    start = 1
+    for part in rows:
+        whole = part if isinstance(part, pa.Table) else pa.Table.from_batches([part])
+        for offset in range(0, max(whole.num_rows, 1), 50_000):
+            piece = whole.slice(offset, 50_000)
+            yield Chunk(table, piece, np.arange(start, start + piece.num_rows), file)
+            start += piece.num_rows

@@ -1,0 +1,245 @@
+"""A shop as it was at one data version: SQL over its tables, and a table cut into parts that fit in memory.
+
+SQL runs in DuckDB, shut off from files, network and settings. Times are naive UTC inside SQL and come out as
+``timestamp[us, UTC]``. Names found in ``attributes`` are columns of their table; a contract column wins.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from shoplm.data import contract, convert, delta
+from shoplm.data.convert import name_in_sql, text_in_sql
+from shoplm.data.manifest import Manifest
+from shoplm.errors import DataError, did_you_mean
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+
+class View:
+    """An immutable sight of a shop; safe to share between threads. Make one with ``Shop.view``."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, where: str | None, con: duckdb.DuckDBPyConnection, part: tuple[str, pa.Table] | None
+    ) -> None:
+        self._folder, self._manifest, self._where = folder, manifest, where
+        self._con, self._part = con, part
+        self._lock = threading.Lock()
+        self._ready: set[str] = set()
+
+    @staticmethod
+    def of(folder: Path, manifest: Manifest, where: str | None) -> View:
+        """The view of ``manifest`` over the Delta tables in ``folder``."""
+        con = duckdb.connect(
+            ":memory:",
+            config={"temp_directory": tempfile.gettempdir(), "autoload_known_extensions": "false", "autoinstall_known_extensions": "false"},
+        )
+        con.execute("SET python_enable_replacements=false; SET enable_external_access=false; SET lock_configuration=true")
+        if where is not None:
+            _expression(where)
+        return View(folder, manifest, where, con, None)
+
+    @property
+    def data_version(self) -> str:
+        """Such as ``v3-1f0c22ab``."""
+        return self._manifest.data_version
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows of this part, with ``_row`` and ``_id``.
+
+        Raises:
+            DataError: this view is the whole shop, not a part.
+        """
+        if self._part is None:
+            raise DataError("this view is the whole shop; take a table's rows from view.parts(table)")
+        return self._part[1]
+
+    def rows(self, table: str) -> int:
+        """How many rows ``table`` has, 0 if the shop has none.
+
+        Raises:
+            DataError: the contract has no such table.
+        """
+        if self._part is not None and self._part[0] == table:
+            return int(self._part[1].num_rows)
+        state = self._manifest.tables.get(contract.table(table).name)
+        return state.rows if state else 0
+
+    def has(self, table: str) -> bool:
+        """Has ``table`` any rows?"""
+        return self.rows(table) > 0
+
+    def columns(self, table: str) -> list[str]:
+        """The contract's columns of ``table``, then the attribute names; in a part also ``_row`` and ``_id``."""
+        names = [column.name for column in contract.table(table).columns] + list(self._attributes(table))
+        return [*names, "_row", "_id"] if self._part is not None and self._part[0] == table else names
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer to one SELECT over the contract's tables; times are ``timestamp[us, UTC]``.
+
+        Raises:
+            DataError: the query is not one SELECT, or DuckDB refuses it; one line with the closest column names.
+        """
+        try:
+            statements = duckdb.extract_statements(query)
+        except duckdb.Error as error:
+            raise DataError(f"query: {_said(error)}") from None
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise DataError(f"query: expected one SELECT, seen {query.strip()[:100]!r}")
+        with self._lock:
+            for name in contract.TABLES:
+                if name not in self._ready and name in query.lower():
+                    self._open(name)
+            try:
+                answer = self._con.sql(query).to_arrow_table()
+            except duckdb.Error as error:
+                raise DataError(f"query: {self._explained(error)}") from None
+        return _utc(answer)
+
+    def parts(self, table: str, rows: int = 50_000, where: str | None = None) -> Iterator[View]:
+        """This view with ``table`` cut into consecutive parts held in memory; other tables stay whole.
+
+        Args:
+            rows: the most rows of a part; only the last may have fewer.
+            where: an SQL condition on ``table``'s rows, beside the view's own.
+
+        Yields:
+            Views in which ``table`` also has ``_row`` (0-based place in this part, int64) and ``_id`` (the key, its
+            parts joined by ``/``). Nothing if no row is left. Memory does not grow with the table.
+
+        Raises:
+            DataError: the condition is not one SQL expression, or DuckDB refuses it.
+        """
+        declared = contract.table(table)
+        conditions = [condition for condition in (self._where, where) if condition is not None]
+        for condition in conditions:
+            _expression(condition)
+        held: list[pa.Table] = []
+        count = 0
+        for chunk in self._filtered(declared, conditions):
+            while chunk.num_rows:
+                piece = chunk.slice(0, rows - count)
+                chunk = chunk.slice(piece.num_rows)
+                held.append(piece)
+                count += piece.num_rows
+                if count == rows:
+                    yield self._as_part(table, held)
+                    held, count = [], 0
+        if held:
+            yield self._as_part(table, held)
+
+    def _as_part(self, table: str, pieces: list[pa.Table]) -> View:
+        whole = pa.concat_tables(pieces).combine_chunks()
+        numbers = pa.array(range(whole.num_rows), pa.int64())
+        position = whole.schema.get_field_index("_id")
+        whole = whole.add_column(position, "_row", numbers)
+        return View(self._folder, self._manifest, None, self._con.cursor(), (table, whole))
+
+    def _filtered(self, table: contract.Table, conditions: list[str]) -> Iterator[pa.Table]:
+        """The rows of a table with attributes as columns and ``_id``, a few at a time, those that obey the conditions."""
+        key = "concat_ws('/', " + ", ".join(f"CAST({name_in_sql(name)} AS VARCHAR)" for name in table.key) + ")"
+        other = View(self._folder, self._manifest, None, self._con.cursor(), self._part)
+        everything = " AND ".join(f"(\n{condition}\n)" for condition in conditions) or "true"
+        for name in contract.TABLES:  # a condition may look at other tables
+            if any(name in condition.lower() for condition in conditions):
+                other._open(name)
+        for rows in self._stored(table):
+            with other._lock:
+                other._con.register("_chunk", rows)
+                query = f"SELECT *, {key} AS _id FROM ({self._projection(table, '_chunk')}) AS {table.name} WHERE {everything}"
+                try:
+                    answer = other._con.sql(query).to_arrow_table()
+                except duckdb.Error as error:
+                    raise DataError(f"condition {' AND '.join(conditions)!r} on {table.name}: {self._explained(error, table.name)}") from None
+                finally:
+                    other._con.unregister("_chunk")
+            yield _utc(answer)
+
+    def _stored(self, table: contract.Table) -> Iterator[pa.Table]:
+        if self._part is not None and self._part[0] == table.name:
+            yield self._part[1].drop_columns(["_row", "_id"])
+            return
+        state = self._manifest.tables.get(table.name)
+        if state is None:
+            return
+        for file in delta.files(self._folder / table.name, state.delta):
+            yield from delta.batches(file, table.schema.names, table.schema)
+
+    def _attributes(self, table: str) -> dict[str, str]:
+        """Attribute names that become columns, with their types."""
+        state = self._manifest.tables.get(table)
+        taken = {*contract.table(table).schema.names, "_row", "_id"}
+        found: dict[str, str] = {}
+        for name, kind in sorted(state.attributes.items()) if state else ():
+            if name and name.isprintable() and name.lower() not in taken:
+                found[name] = kind
+                taken.add(name.lower())
+        return found
+
+    def _projection(self, table: contract.Table, source: str) -> str:
+        names = [
+            f"CAST({name_in_sql(field.name)} AS TIMESTAMP) AS {name_in_sql(field.name)}" if field.type == _UTC else name_in_sql(field.name)
+            for field in table.schema
+        ]
+        attributes = self._attributes(table.name)
+        pointers = [text_in_sql("/" + name.replace("~", "~0").replace("/", "~1")) for name in attributes]
+        for place, (name, kind) in enumerate(attributes.items(), 1):
+            names.append(f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}")
+        found = f"(SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM {source})" if attributes else source
+        return f"SELECT {', '.join(names)} FROM {found}"
+
+    def _open(self, name: str) -> None:
+        """Make ``name`` a table that SQL can see."""
+        table = contract.table(name)
+        state = self._manifest.tables.get(name)
+        if self._part is not None and self._part[0] == name:
+            self._con.register("_stored_" + name, self._part[1])
+            names = [
+                f"CAST({name_in_sql(f.name)} AS TIMESTAMP) AS {name_in_sql(f.name)}" if f.type == _UTC else name_in_sql(f.name)
+                for f in self._part[1].schema
+            ]
+            select = f"SELECT {', '.join(names)} FROM _stored_{name}"
+        elif state is None:
+            self._con.register("_stored_" + name, table.schema.empty_table())
+            select = self._projection(table, "_stored_" + name)
+        else:
+            self._con.register("_stored_" + name, delta.dataset(self._folder / name, state.delta, table.schema))
+            select = self._projection(table, "_stored_" + name)
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name_in_sql(name)} AS {select}")
+        self._ready.add(name)
+
+    def _explained(self, error: duckdb.Error, table: str | None = None) -> str:
+        said = _said(error)
+        if isinstance(error, duckdb.BinderException) and 'column "' in said:
+            word = said.split('column "')[1].split('"')[0]
+            tables = [table] if table else sorted(self._ready)
+            return f"{said}; {did_you_mean(word, {name for each in tables for name in self.columns(each)})}"
+        if isinstance(error, duckdb.CatalogException) and "Table with name" in said:
+            word = said.split("Table with name ")[1].split(" ")[0]
+            return f"no table `{word}`; {did_you_mean(word, contract.TABLES)}"
+        return said
+
+
+def _expression(where: str) -> None:
+    try:
+        duckdb.SQLExpression(where)
+    except duckdb.Error as error:
+        raise DataError(f"condition {where!r}: is not one SQL expression ({_said(error)}); write one such as rating >= 4") from None
+
+
+def _said(error: duckdb.Error) -> str:
+    """DuckDB's message in one line, without its drawing of the query."""
+    text = str(error).split("LINE 1:")[0].split("\n\n")[0].split("\nCandidate bindings")[0].split("\nDid you mean")[0]
+    return " ".join(text.split())[:300]
+
+
+def _utc(answer: pa.Table) -> pa.Table:
+    fields = [pa.field(f.name, _UTC) if pa.types.is_timestamp(f.type) else f for f in answer.schema]
+    return answer.cast(pa.schema(fields))

@@ -1,0 +1,169 @@
+"""Which parameters learn, and how they are kept: ``full``, ``lora``, ``head``.
+
+This is the only file that knows ``peft``, and it imports it only when a method needs it (it takes
+seconds). Whatever the method, only the top ``layers`` learn; the trunk below them stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from shoplm.config import Config
+from shoplm.errors import BundleError, ConfigError
+from shoplm.model.backbone import Backbone
+
+Method = Literal["full", "lora", "head"]
+METHODS: tuple[Method, ...] = ("full", "lora", "head")
+
+
+class AdapterConfig(Config):
+    """How a backbone is changed for a task. Option names are those of ``peft``."""
+
+    method: Method = "full"
+    """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``head``: the heads alone."""
+    layers: int | None = None
+    """How many top layers learn, at least 1; None = a third of them (``head``: none)."""
+    r: int = 16
+    """Rank of the LoRA factors."""
+    lora_alpha: float = 32.0
+    """LoRA's scale: the update is multiplied by lora_alpha / r."""
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] | None = None
+    """Names of the linear layers that get LoRA factors; None = all inside the learning layers."""
+    dropout: float | None = None
+    """Dropout inside the learning layers, [0, 1); None = as the backbone was pre-trained."""
+
+
+def cut_of(depth: int, config: AdapterConfig) -> int:
+    """The first layer that learns.
+
+    Raises:
+        ConfigError: ``layers`` is not in 1..depth.
+    """
+    if config.method == "head":
+        return depth
+    layers = config.layers if config.layers is not None else max(1, depth // 3)
+    if not 1 <= layers <= depth:
+        raise ConfigError(f"`layers`: expected 1 to {depth}, the backbone's depth, seen {layers}")
+    return depth - layers
+
+
+def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
+    """Freeze what does not learn and add what does; returns the cut.
+
+    Args:
+        backbone: changed in place.
+        config: the method and its options.
+        name: the adapter's name, a task's.
+    """
+    cut = cut_of(backbone.depth, config)
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(False)
+    if config.dropout is not None:
+        for layer in backbone.layers[cut:]:
+            for module in layer.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = config.dropout
+    if config.method == "full":
+        learning = backbone.model if cut == 0 else nn.ModuleList(list(backbone.layers[cut:]))
+        for parameter in learning.parameters():
+            parameter.requires_grad_(True)
+        if cut:
+            for parameter in backbone.final_norm.parameters():
+                parameter.requires_grad_(True)
+    elif config.method == "lora":
+        _add_lora(backbone, config, name, cut)
+    return cut
+
+
+def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) -> None:
+    targets = list(config.target_modules) if config.target_modules else _linear_names(backbone, cut)
+    with _peft_quiet():
+        import peft
+
+        try:
+            wanted = peft.LoraConfig(
+                r=config.r,
+                lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft says int and divides
+                lora_dropout=config.lora_dropout,
+                target_modules=targets,
+                layers_to_transform=list(range(cut, backbone.depth)),
+                task_type=peft.TaskType.FEATURE_EXTRACTION,
+                base_model_name_or_path=backbone.name,
+            )
+            model: Any = backbone.model
+            if isinstance(model, peft.PeftModel):
+                model.add_adapter(name, wanted)
+                model.set_adapter(name)
+            else:
+                backbone.model = peft.get_peft_model(model, wanted, adapter_name=name)
+        except ValueError as error:
+            raise ConfigError(f"`method: lora`: {str(error).splitlines()[0]}") from None
+
+
+def _linear_names(backbone: Backbone, cut: int) -> list[str]:
+    """The last parts of the names of all linear layers in a learning layer (GPT-2 keeps them as Conv1D)."""
+    layer = backbone.layers[cut]
+    names = {path for path, module in layer.named_modules() if type(module).__name__ in ("Linear", "Conv1D")}
+    return sorted(names)
+
+
+def choose(backbone: Backbone, name: str) -> None:
+    """Let the adapter ``name`` answer from now on."""
+    model: Any = backbone.model
+    model.set_adapter(name)
+
+
+def save_lora(backbone: Backbone, folder: Path, name: str) -> None:
+    """Write ``adapter_config.json`` and ``adapter_model.safetensors`` of one adapter into ``folder``, as plain ``peft`` loads them."""
+    model: Any = backbone.model
+    with _peft_quiet():
+        model.peft_config[name].base_model_name_or_path = backbone.name
+        model.save_pretrained(folder.parent, selected_adapters=[name])
+    (folder / "README.md").unlink(missing_ok=True)
+    (folder.parent / "README.md").unlink(missing_ok=True)
+
+
+def load_lora(backbone: Backbone, folder: Path, name: str) -> None:
+    """Add the adapter that ``save_lora`` wrote.
+
+    Raises:
+        BundleError: it does not fit this backbone.
+    """
+    with _peft_quiet():
+        import peft
+
+        try:
+            model: Any = backbone.model
+            if isinstance(model, peft.PeftModel):
+                model.load_adapter(str(folder), adapter_name=name)
+            else:
+                backbone.model = peft.PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+        except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+            raise BundleError(f"{folder}: not an adapter for backbone `{backbone.name}` ({str(error).splitlines()[0][:200]})") from None
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def described(adapter: AdapterConfig, learning: Sequence[nn.Parameter], everything: int) -> str:
+    """One line for people: the method and its share of the parameters."""
+    count = sum(parameter.numel() for parameter in learning)
+    return f"{adapter.method}: {count:,} of {everything:,} parameters learn ({100 * count / max(1, everything):.1f} %)"
+
+
+@contextlib.contextmanager
+def _peft_quiet() -> Iterator[None]:
+    """``peft`` trips over a transformers deprecation of its own making; nothing else is silenced."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
+        yield

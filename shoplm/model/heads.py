@@ -1,0 +1,239 @@
+"""Heads: hidden states -> logits, and, because they share a shape, the loss.
+
+A head is declared by a small frozen spec (``Choice``, ``Score``, ``Text``) and built with ``build``.
+Every loss is a ``Tally``: summed over the targets that are there, with their weight as the count.
+A missing target (-1 or NaN) adds nothing, neither to the sum nor to the count.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from shoplm.errors import BundleError
+from shoplm.tally import Tally
+
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of C labels: softmax and cross-entropy."""
+
+    labels: tuple[str, ...]
+    smoothing: float = 0.0
+    """Label smoothing in [0, 1): that share of the target is spread evenly over all labels."""
+    weight: float = 1.0
+    """How much this head's loss counts beside the others'."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number: a probability (sigmoid and cross-entropy) or a value in a range (squared error)."""
+
+    kind: Literal["binary", "regression"] = "binary"
+    low: float = 0.0
+    high: float = 1.0
+    """The range of a regression: learnt on [0, 1], answered in its own unit."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """Every token of a vocabulary at every place: masked (fill in) or causal (what comes next)."""
+
+    kind: Literal["masked", "causal"] = "causal"
+    weight: float = 1.0
+
+
+HeadSpec = Choice | Score | Text
+KINDS: Mapping[str, type[Choice] | type[Score] | type[Text]] = {"choice": Choice, "score": Score, "text": Text}
+
+
+@dataclass(frozen=True)
+class States:
+    """What a backbone hands to its heads."""
+
+    hidden: Tensor
+    """(B, L, D)"""
+    pooled: Tensor
+    """(B, D)"""
+    vocabulary: Tensor
+    """(V, D) the input embeddings."""
+
+
+class Head(nn.Module, ABC):
+    """The base of all heads."""
+
+    pools: bool = True
+    """Whether it reads only the pooled vector of a row."""
+
+    @abstractmethod
+    def forward(self, states: States) -> Tensor:
+        """The logits."""
+
+    def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: B027  (nothing to start from is a fine answer)
+        """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """Summed loss and the weight that was counted; ``weight`` is (B)."""
+
+
+class ChoiceHead(Head):
+    """(B, D) -> (B, C): how near a row's direction is to each label's, times a learnt sharpness.
+
+    Directions instead of lengths: a row that is like none of the labels has small logits for all of
+    them, which is what out-of-scope scores read. Source: cosine classifiers, Gidaris & Komodakis (2018).
+    """
+
+    SHARPNESS = 20.0
+
+    def __init__(self, spec: Choice, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.weight = nn.Parameter(F.normalize(torch.randn(len(spec.labels), width)))
+        self.bias = nn.Parameter(torch.zeros(len(spec.labels)))
+        self.scale = nn.Parameter(torch.tensor(self.SHARPNESS))
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, C)."""
+        row, label = F.normalize(states.pooled.float(), dim=-1), F.normalize(self.weight, dim=-1)
+        logits: Tensor = self.scale * F.linear(row, label) + self.bias
+        return logits
+
+    @torch.no_grad()
+    def begin(self, pooled: Tensor, target: Tensor) -> None:
+        """Every label starts as the mean direction of its rows; a label without rows keeps its random one."""
+        row = F.normalize(pooled.float(), dim=-1)
+        for label in target.unique():
+            if label != MISSING:
+                self.weight[label] = F.normalize(row[target == label].mean(0), dim=0)
+
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """Cross-entropy of (B, C) logits against (B) labels; ∂ℓ/∂logit = softmax(logit) - onehot(target)."""
+        there = target != MISSING
+        kept = torch.where(there, weight, torch.zeros_like(weight))
+        each = F.cross_entropy(logits.float(), target.clamp(min=0), reduction="none", label_smoothing=self.spec.smoothing)
+        return Tally((each * kept).sum(), float(kept.sum()))
+
+
+class ScoreHead(Head):
+    """(B, D) -> (B): a linear function of a row's direction."""
+
+    def __init__(self, spec: Score, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.out = nn.Linear(width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, states: States) -> Tensor:
+        """(B): a logit, or a number on the range scaled to [0, 1] (not clamped)."""
+        row = F.normalize(states.pooled.float(), dim=-1) * states.pooled.shape[-1] ** 0.5  # entries of unit size
+        logit: Tensor = self.out(row).squeeze(-1)
+        return logit
+
+    @torch.no_grad()
+    def begin(self, pooled: Tensor, target: Tensor) -> None:
+        """Starts by saying the mean of the targets about every row."""
+        known = target[~torch.isnan(target)]
+        if not len(known):
+            return
+        mean = known.mean()
+        if self.spec.kind == "binary":
+            mean = mean.clamp(0.01, 0.99)
+            self.out.bias.fill_(torch.logit(mean))
+        else:
+            self.out.bias.fill_((mean - self.spec.low) / (self.spec.high - self.spec.low))
+
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """Binary: -(y log p + (1 - y) log(1 - p)), ∂ℓ/∂logit = p - y. Regression: squared error on the scaled range."""
+        there = ~torch.isnan(target)
+        kept = torch.where(there, weight, torch.zeros_like(weight))
+        wanted = torch.nan_to_num(target)
+        if self.spec.kind == "binary":
+            each = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+        else:
+            each = (logits.float() - (wanted - self.spec.low) / (self.spec.high - self.spec.low)) ** 2
+        return Tally((each * kept).sum(), float(kept.sum()))
+
+
+class TextHead(Head):
+    """(B, L, D) -> (B, L, V), sharing the input embeddings."""
+
+    pools = False
+
+    def __init__(self, spec: Text, width: int, words: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.turn = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.bias = nn.Parameter(torch.zeros(words))
+        nn.init.eye_(self.turn.weight)  # starts as the backbone's own direction
+        nn.init.zeros_(self.turn.bias)
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, L, V); of a causal head, place l speaks about the token at l + 1."""
+        turned = self.turn(states.hidden)
+        if self.spec.kind == "masked":
+            turned = self.norm(F.gelu(turned))
+        logits: Tensor = F.linear(turned, states.vocabulary.to(turned.dtype), self.bias.to(turned.dtype))
+        return logits
+
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """Cross-entropy per token; ``target`` (B, L) holds the token id at each place, -1 = not asked."""
+        if self.spec.kind == "causal":
+            logits, target = logits[:, :-1], target[:, 1:]
+        there = target != MISSING
+        kept = torch.where(there, weight[:, None].expand(target.shape), torch.zeros(target.shape))
+        each = F.cross_entropy(logits.flatten(0, 1).float(), target.clamp(min=0).flatten(), reduction="none")
+        return Tally((each * kept.flatten()).sum(), float(kept.sum()))
+
+
+def build(spec: HeadSpec, width: int, words: int) -> Head:
+    """The head of a spec for a backbone of ``width`` D and ``words`` V, initialised from torch's own seed."""
+    match spec:
+        case Choice():
+            return ChoiceHead(spec, width)
+        case Score():
+            return ScoreHead(spec, width)
+        case Text():
+            return TextHead(spec, width, words)
+
+
+def answer(spec: HeadSpec, logits: Tensor) -> npt.NDArray[np.float32]:
+    """Logits as a judge reads them: as they are, but a regression in its own unit."""
+    found: npt.NDArray[np.float32] = logits.detach().float().cpu().numpy()
+    if isinstance(spec, Score) and spec.kind == "regression":
+        return np.clip(found * (spec.high - spec.low) + spec.low, spec.low, spec.high).astype(np.float32)
+    return found
+
+
+def plain(spec: HeadSpec) -> dict[str, Any]:
+    """A spec as plain values, for a bundle's ``config.json``."""
+    head = next(name for name, kind in KINDS.items() if isinstance(spec, kind))
+    return {"head": head, **asdict(spec)}
+
+
+def from_plain(values: Mapping[str, Any], where: str) -> HeadSpec:
+    """The spec that ``plain`` wrote.
+
+    Raises:
+        BundleError: unknown head or field.
+    """
+    rest = {key: value for key, value in values.items() if key != "head"}
+    try:
+        if "labels" in rest:
+            rest["labels"] = tuple(rest["labels"])
+        return KINDS[values["head"]](**rest)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{where}: not a head this version knows ({error}); update ShopLM or retrain") from None

@@ -1,0 +1,1 @@
+"""The story in a few functions: prepare, train, evaluate; and the Bundle that users hold."""

@@ -1,0 +1,230 @@
+"""The bundle that users hold: predict, evaluate, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from shoplm import task as tasks
+from shoplm.data import contract
+from shoplm.data.context import as_of
+from shoplm.errors import DataError, did_you_mean
+from shoplm.model import adapters, heads
+from shoplm.model import bundle as files
+from shoplm.model.bundle import Contents, TaskPart
+from shoplm.model.heads import Choice
+from shoplm.model.network import Network
+from shoplm.model.precision import Precision, autocast
+from shoplm.task import Answer, Fitted, Scores, Task
+from shoplm.text.tokenize import Tokens
+from shoplm.train.plan import cut as cut_batches
+from shoplm.train.trunk import Trunk
+
+PASS_TOKENS = 8192
+"""Padded tokens of one forward pass without gradient."""
+PASS_ROWS = 4096
+"""Texts that are tokenised together."""
+
+
+class Bundle:
+    """A trained model: one backbone and the heads of one or more tasks."""
+
+    def __init__(self, contents: Contents, place: Path | None = None) -> None:
+        self.contents = contents
+        self.place = place
+        self.precision: Precision = "fp32"
+
+    def __repr__(self) -> str:
+        return f"Bundle({', '.join(self.contents.tasks)}; {self.contents.backbone.name})"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it answers."""
+        return tuple(self.contents.tasks)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What validation said when it was trained, by task."""
+        return self.contents.metrics
+
+    def part(self, name: str | None = None) -> tuple[str, Task, TaskPart, Fitted]:
+        """One task's parts, by name or the only one.
+
+        Raises:
+            BundleError: there is no such task in it, or several and none named.
+        """
+        name, part = files.part_of(self.contents, name, str(self.place or "bundle"))
+        return name, tasks.get(name), part, Fitted.model_validate_json(part.fitted)
+
+    def predict(self, data: Any, task: str | None = None) -> list[dict[str, Any]]:
+        """Answers, one a row and in the same order.
+
+        Args:
+            data: texts, or a pandas, polars or pyarrow table with the task's columns.
+            task: which task; may be left out when the bundle has one.
+
+        Raises:
+            DataError: the data has no column that the task reads.
+        """
+        return self.answer(data, task).rows()
+
+    def predict_proba(self, data: Any, task: str | None = None) -> npt.NDArray[np.float32]:
+        """(M, C) probabilities of the task's first classes, in the order of ``labels``."""
+        _, _, part, _ = self.part(task)
+        first = next((name for name, spec in part.network.specs.items() if isinstance(spec, Choice)), None)
+        if first is None:
+            raise DataError("predict_proba: this task has no classes; use predict")
+        return np.asarray(self.answer(data, task).values[first], np.float32)
+
+    def labels(self, task: str | None = None) -> tuple[str, ...]:
+        """The classes in the order of ``predict_proba``."""
+        _, _, part, _ = self.part(task)
+        return next(spec.labels for spec in part.network.specs.values() if isinstance(spec, Choice))
+
+    def score(self, data: Any, truth: Sequence[Any], task: str | None = None) -> float:
+        """Accuracy on rows whose true labels are given, as in scikit-learn."""
+        labels = np.asarray([str(label) for label in truth])
+        chosen = np.asarray(self.labels(task))[self.predict_proba(data, task).argmax(1)]
+        if len(labels) != len(chosen):
+            raise DataError(f"score: {len(chosen)} rows and {len(labels)} true labels; give one label a row")
+        return float((labels == chosen).mean())
+
+    def answer(self, data: Any, task: str | None = None) -> Answer:
+        """As ``predict``, columnar and with every probability."""
+        _, task_, part, fitted = self.part(task)
+        return task_.answer(self.scores(subject_rows(task_, data), task), fitted)
+
+    def scores(self, subject: pa.Table, task: str | None = None) -> Scores:
+        """What the heads say about rows of the subject table (contract columns)."""
+        name, task_, part, _ = self.part(task)
+        rows = np.arange(len(subject), dtype=np.int64)
+        contexts = as_of(subject, rows, np.full(len(rows), np.iinfo(np.int64).max), contract.TABLES[task_.subject])
+        found: dict[str, list[Any]] = {}
+        for begin in range(0, len(rows), PASS_ROWS):
+            prompts = [task_.prompt(contexts[at]) for at in range(begin, min(begin + PASS_ROWS, len(rows)))]
+            tokens = self.contents.backbone.tokenizer.encode(prompts)
+            for head, values in self.read(name, tokens).values.items():
+                found.setdefault(head, []).append(values)
+        if not len(rows):
+            return Scores({head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice) else 0, np.float32) for head, spec in part.network.specs.items()})
+        return Scores({head: np.concatenate(values) for head, values in found.items()})
+
+    def read(self, name: str, tokens: Tokens) -> Scores:
+        """What the heads say about token sequences, in their order."""
+        part = self.contents.tasks[name]
+        if part.method == "lora":
+            adapters.choose(self.contents.backbone, name)
+        return run(part.network, tokens, self.precision)
+
+    def evaluate(self, shop: Any = None, *, data: Any = None, task: str | None = None, split: str = "test", **options: Any) -> Any:
+        """Judge it on rows with known answers: see ``pipeline.evaluate``."""
+        from shoplm.pipeline.judging import evaluate
+
+        return evaluate(self, task, shop=shop, data=data, split=split, **options)
+
+    def save(self, place: str | Path) -> Path:
+        """Write it as a folder that ``shoplm.load`` and every ShopLM command read."""
+        target = Path(place)
+        files.write(self.contents, target)
+        return target
+
+
+def load(place: str | Path) -> Bundle:
+    """A bundle from its folder, every file checked first.
+
+    Raises:
+        BundleError: missing, altered, truncated, or of a later format.
+        BackboneError: the pre-trained model that it names is not to be had.
+    """
+    return Bundle(files.read(Path(place)), Path(place))
+
+
+@torch.no_grad()
+def run(network: Network, tokens: Tokens, precision: Precision, rows: npt.NDArray[np.int64] | None = None, trunk: Trunk | None = None) -> Scores:
+    """The heads' answers about sequences, in order; those of similar length share a pass.
+
+    Args:
+        network: answers.
+        tokens: the sequences.
+        precision: of the forward pass.
+        rows: which sequences; None = all.
+        trunk: what the frozen part computed of them, if that is kept.
+    """
+    network.eval()
+    wanted = np.arange(len(tokens), dtype=np.int64) if rows is None else rows
+    order = np.argsort(tokens.lengths[wanted], kind="stable").astype(np.int64)
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for places in cut_batches(order, tokens.lengths[wanted], 1024, PASS_TOKENS):
+        batch = tokens.batch(wanted[places], network.backbone.tokenizer.pad)
+        with autocast(precision):
+            logits = network(batch, None if trunk is None else trunk.hidden(batch))
+        for head, values in logits.items():
+            numbers = heads.answer(network.specs[head], values)
+            if head not in found:
+                found[head] = np.empty((len(wanted), *numbers.shape[1:]), np.float32)
+            found[head][places] = numbers
+    return Scores(found)
+
+
+def subject_rows(task: Task, data: Any) -> pa.Table:
+    """Texts or a table of any kind as rows of the subject table: contract columns, in the same order, nothing dropped.
+
+    Raises:
+        DataError: no column that the task reads.
+    """
+    table = contract.TABLES[task.subject]
+    word, main = next(((word, column) for word, column in task.fields.items() if word == "text"), ("text", "text"))
+    if isinstance(data, str):
+        data = [data]
+    if isinstance(data, Sequence) or (isinstance(data, np.ndarray) and data.ndim == 1):
+        given = pa.table({main: pa.array([None if text is None else str(text) for text in data], pa.string())})
+    else:
+        given = as_arrow(data)
+        names = {}
+        for name in given.column_names:
+            low = name.strip().lower()
+            names[name] = low if low in table.by_name else task.fields.get(low, low)
+        given = given.select(list(dict.fromkeys({target: name for name, target in reversed(names.items())}.values())))
+        given = given.rename_columns([names[name] for name in given.column_names])
+        readable = {main, "title", "body", "content"} & set(table.by_name)
+        if not readable & set(given.column_names):
+            raise DataError(f"no column that `{task.subject}` reads; expected `{word}`, {did_you_mean(word, names)}")
+    columns = []
+    for column in table.columns:
+        if column.name in given.column_names and pa.types.is_string(column.type):
+            columns.append(given[column.name].cast(pa.string()))
+        else:
+            columns.append(pa.nulls(len(given), column.type))
+    return pa.table(columns, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
+
+
+def as_arrow(data: Any) -> pa.Table:
+    """A pandas, polars or pyarrow table as pyarrow.
+
+    Raises:
+        DataError: something else.
+    """
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if hasattr(data, "to_arrow"):
+        table: pa.Table = data.to_arrow()
+        return table.cast(pa.schema([pa.field(f.name, pa.string() if pa.types.is_large_string(f.type) or str(f.type) == "string_view" else f.type) for f in table.schema]))
+    if type(data).__module__.startswith("pandas") and hasattr(data, "columns"):
+        return pa.Table.from_pandas(data, preserve_index=False)
+    if isinstance(data, Mapping):
+        return pa.table(dict(data))
+    raise DataError(f"data: expected texts or a pandas, polars or pyarrow table, seen {type(data).__name__}")
+
+
+def batches_of(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """A table in consecutive pieces."""
+    for begin in range(0, len(table), rows):
+        yield table.slice(begin, rows)

@@ -1,0 +1,143 @@
+"""One run's settings: each floor's own, nested, with familiar flat names laid over them.
+
+``epochs=3`` means ``fit.epochs=3``: a name that only one group has need not say the group. The same
+names hold in a recipe, on the command line and in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from shoplm import task as tasks
+from shoplm.config import Config, override, read_yaml
+from shoplm.errors import ConfigError, did_you_mean
+from shoplm.model.adapters import AdapterConfig, Method
+from shoplm.text.tokenize import TextConfig
+from shoplm.train.loop import FitConfig
+
+
+class SplitConfig(Config):
+    """How rows are parted that do not say themselves where they belong."""
+
+    valid: float = pydantic.Field(0.1, ge=0, lt=1)
+    """Share of the rows that choose among models."""
+    test: float = pydantic.Field(0.1, ge=0, lt=1)
+    """Share of the rows that are judged once, at the end."""
+    split_seed: int = 0
+
+
+class RunConfig(Config):
+    """What one ``train`` does."""
+
+    tasks: tuple[str, ...]
+    backbone: str = "default"
+    """``default``, a folder, or a model's id."""
+    where: str | None = None
+    """A SQL condition on the rows of the subject table, over its columns: all splits keep only rows for which it holds."""
+    text: TextConfig = TextConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    fit: FitConfig = FitConfig()
+    split: SplitConfig = SplitConfig()
+    task: Mapping[str, Any] = {}
+    """Settings of the tasks themselves, such as ``target``."""
+    cache_mb: int = pydantic.Field(6144, ge=0)
+    """Disk that the frozen trunk's activations may take; beyond it they are computed again in every epoch."""
+    checkpoint_seconds: float = pydantic.Field(20.0, ge=0)
+    """How often a run is saved so that --resume can continue it; every epoch in any case."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Trackers that follow the run's journal."""
+
+    @classmethod
+    def read(cls, names: Iterable[str], recipe: Path | None = None, settings: Iterable[str] = (), **values: Any) -> RunConfig:
+        """A run's settings from a recipe, ``key=value`` settings and Python values, the later over the earlier.
+
+        Raises:
+            ConfigError: unknown task or key, or a bad value.
+        """
+        start = read_yaml(recipe) if recipe else {}
+        mixed = override({}, settings)
+        given = {key: value for key, value in values.items() if value is not None}
+        chosen = tuple(names) or tuple(start.get("tasks", ()))
+        for name in chosen:
+            tasks.get(name)
+        if not chosen:
+            raise ConfigError(f"no task named; {did_you_mean('', tasks.names())}")
+        nested: dict[str, Any] = {"tasks": chosen}
+        for part in (start, mixed, given):
+            for key, value in part.items():
+                if key != "tasks":
+                    _lay(nested, key, value, chosen)
+        config = cls.of(nested, str(recipe) if recipe else "settings")
+        for name in chosen:
+            config.settings(name)
+        if config.adapter.method == "full" and len(chosen) > 1:
+            raise ConfigError(
+                "several tasks share one backbone, so `method=full` cannot train them one after another; use method=lora or method=head, or one --out each"
+            )
+        return config
+
+    def settings(self, name: str) -> Any:
+        """The settings of one task: those of ``task`` that it knows.
+
+        Raises:
+            ConfigError: a key that none of the run's tasks knows, or a bad value.
+        """
+        kind = tasks.get(name).Settings
+        return kind.of({key: value for key, value in self.task.items() if key in kind.model_fields}, f"task {name}")
+
+
+GROUPS: Mapping[str, type[Config]] = {"text": TextConfig, "adapter": AdapterConfig, "fit": FitConfig, "split": SplitConfig}
+
+
+def _lay(nested: dict[str, Any], key: str, value: Any, names: Iterable[str]) -> None:
+    """One top-level key into its group, unless it is a group or a field of the run itself."""
+    settings = {field for name in names for field in tasks.get(name).Settings.model_fields}
+    if key in GROUPS or key == "task":
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"`{key}`: expected a group of settings, seen {value!r}")
+        if key == "task":
+            for inner in value:
+                if inner not in settings:
+                    raise ConfigError(f"unknown key `task.{inner}`, {did_you_mean(inner, settings)}")
+        nested[key] = {**nested.get(key, {}), **value}
+        return
+    if key in RunConfig.model_fields:
+        nested[key] = value
+        return
+    homes = [group for group, kind in GROUPS.items() if key in kind.model_fields]
+    if key in settings:
+        homes.append("task")
+    if not homes:
+        known = {field for kind in GROUPS.values() for field in kind.model_fields} | settings | set(RunConfig.model_fields)
+        raise ConfigError(f"unknown key `{key}`, {did_you_mean(key, known - {'tasks'})}")
+    nested[homes[0]] = {**nested.get(homes[0], {}), key: value}
+
+
+FEW = 1024
+"""Train rows up to which a run is a few-shot one: more passes, smaller batches."""
+
+
+def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
+    """Every None that has a default filled in, from the method and the number of train rows.
+
+    The rates and passes were chosen on the validation rows of public data: see docs/decisions.
+    """
+    method: Method = config.adapter.method
+    few = rows <= FEW
+    rate = {"full": 4e-4, "lora": 2e-3, "head": 5e-3}[method]
+    chosen = {
+        "epochs": {"full": 10 if few else 3, "lora": 12 if few else 4, "head": 60 if few else 30}[method],
+        "batch_size": 16 if few else 64,
+        "learning_rate": rate,
+    }
+    fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
+    assert fit.learning_rate is not None
+    if fit.head_rate is None:
+        fit = fit.model_copy(update={"head_rate": fit.learning_rate * (5 if method == "full" else 1)})
+    layers = config.adapter.layers if config.adapter.layers is not None else (0 if method == "head" else max(1, depth // 3))
+    adapter = config.adapter.model_copy(update={"layers": layers})
+    return config.model_copy(update={"fit": fit, "adapter": adapter})

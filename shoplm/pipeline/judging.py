@@ -1,0 +1,274 @@
+"""evaluate: a bundle on rows with known answers, beside honest baselines, with intervals. Memory does not grow with the rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shoplm.data.shop import Shop, View
+from shoplm.errors import DataError
+from shoplm.evaluate.baselines import Head as BaselineHead
+from shoplm.evaluate.baselines import fit_baselines
+from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
+from shoplm.evaluate.report import Example, Finding, Report, summary, verdict, write_report
+from shoplm.evaluate.words import moved
+from shoplm.model.heads import Choice, HeadSpec, Score
+from shoplm.model.precision import Precision
+from shoplm.pipeline import describe
+from shoplm.pipeline.bundle import Bundle
+from shoplm.pipeline.config import RunConfig
+from shoplm.pipeline.prepare import TEXTS_KEPT, Piece, encode, origin, pieces
+from shoplm.pipeline.progress import Progress, Silent
+from shoplm.task import Fitted, Scores, Task
+from shoplm.train.journal import Journal, machine
+
+SPLITS = ("train", "valid", "test", "all")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found about a bundle on one split."""
+
+    task: str
+    split: str
+    data_version: str
+    judgement: Judgement
+    baselines: Mapping[str, Judgement]
+    judge_by: str
+    seconds: float
+    notes: Sequence[str] = ()
+    examples: Sequence[Example] = field(default=(), repr=False)
+
+    def differences(self) -> dict[str, dict[str, Estimate]]:
+        """For each baseline how much better this model is, metric by metric, on the same resampled rows."""
+        return {name: difference(self.judgement, theirs) for name, theirs in self.baselines.items()}
+
+    def plain(self) -> dict[str, Any]:
+        """The object that ``evaluate --json`` prints."""
+        said = self.judgement.plain()
+        return {
+            "task": self.task,
+            "split": self.split,
+            "rows": said["rows"],
+            "data_version": self.data_version,
+            "metrics": said["metrics"],
+            "baselines": {name: theirs.points() for name, theirs in self.baselines.items()},
+            "slices": said["slices"],
+            "seconds": round(self.seconds, 3),
+            "machine": machine(),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [summary(self.judgement, self.baselines), "", verdict(self.judgement, self.baselines, self.judge_by), *self.notes]
+        return "\n".join(lines)
+
+
+def evaluate(
+    bundle: Bundle,
+    task: str | None = None,
+    *,
+    shop: Path | Shop | None = None,
+    data: Path | None = None,
+    mapping: Mapping[str, str] | None = None,
+    split: str = "test",
+    where: str | None = None,
+    baselines: bool = True,
+    examples: int = 0,
+    precision: Precision = "fp32",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge one task of a bundle.
+
+    Args:
+        bundle: the model.
+        task: which task; None when it has one.
+        shop: a shop, or
+        data: a plain file, with
+        mapping: ours -> theirs.
+        split: train, valid, test, or all rows.
+        where: a SQL condition on the rows; None = the one that it was trained with.
+        baselines: fit the majority and a TF-IDF model on the train rows, to stand beside.
+        examples: how many rows to show with the words that mattered.
+        precision: of the forward pass.
+        progress: who waits.
+
+    Raises:
+        InputError: the data does not fit, or the split has no rows with an answer.
+    """
+    waiting = progress or Silent()
+    if split not in SPLITS:
+        raise DataError(f"split `{split}`: expected one of {', '.join(SPLITS)}")
+    name, task_, part, fitted = bundle.part(task)
+    recipe = RunConfig.of(bundle.contents.facts[name]["recipe"], "bundle")
+    if where is not None:
+        recipe = recipe.model_copy(update={"where": where})
+    bundle.precision = precision
+    with origin(task_, shop, data, mapping, waiting) as source:
+        begin = time.perf_counter()
+        rows = _Rows(source.view, task_, bundle, recipe, split)
+        specs = part.network.specs
+        notes = list(source.notes)
+        fitted_baselines = _baselines(rows, specs, notes, waiting) if baselines else {}
+        ours: Judge | None = None
+        theirs: dict[str, Judge] = {}
+        shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        with waiting.bar(f"{name}: judging", source.view.rows(task_.subject)) as advance:
+            for piece, at in rows.judged():
+                advance(len(piece.ids))
+                if not len(at):
+                    continue
+                tokens = piece.tokens.take(at)
+                answer = task_.answer(bundle.read(name, tokens), fitted)
+                targets = {key: column[at] for key, column in encode(piece.moments.targets, specs).items()}
+                cuts = {**{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()}, "length": _lengths(tokens.lengths)}
+                ours = ours or judge_of(task_, answer.values, targets)
+                ours.update(targets, answer.values, cuts)
+                texts = [piece.texts[i] for i in at]
+                for key, baseline in fitted_baselines.items():
+                    values = _baseline_values(task_, fitted, specs, baseline.values(texts))
+                    theirs.setdefault(key, judge_of(task_, values, targets)).update(targets, values)
+                if examples and len(shown) < 2000:
+                    shown += _rows_of(texts, answer.rows(), targets)
+        if ours is None:
+            raise DataError(f"{task_.subject}: no {split} rows with an answer; choose another --split, or check the `split` column or --where")
+        found = Evaluation(
+            name, split, source.view.data_version, ours.result(), {key: judge.result() for key, judge in theirs.items()},
+            task_.judge_by, time.perf_counter() - begin, notes, _examples(bundle, name, shown, examples),
+        )  # fmt: skip
+    return found
+
+
+class _Rows:
+    """The rows of a view, once to fit baselines and once to be judged."""
+
+    def __init__(self, view: View, task: Task, bundle: Bundle, recipe: RunConfig, split: str) -> None:
+        self.view, self.task, self.bundle, self.recipe, self.split = view, task, bundle, recipe, split
+        self.settings = task.Settings.of({key: value for key, value in recipe.task.items() if key in task.Settings.model_fields}, "bundle")
+
+    def pieces(self) -> Iterator[Piece]:
+        return pieces(self.view, self.task, self.settings, self.bundle.contents.backbone.tokenizer, self.recipe.split, self.recipe.where)
+
+    def judged(self) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
+        for piece in self.pieces():
+            chosen = np.ones(len(piece.ids), bool) if self.split == "all" else piece.split == self.split
+            yield piece, np.flatnonzero(chosen).astype(np.int64)
+
+    def learnt(self) -> tuple[list[str], dict[str, list[pa.Array]]]:
+        """The train rows' texts and raw targets, up to the cap."""
+        texts: list[str] = []
+        targets: dict[str, list[pa.Array]] = {}
+        for piece in self.pieces():
+            at = np.flatnonzero(piece.split == "train")[: TEXTS_KEPT - len(texts)]
+            texts += [piece.texts[i] for i in at]
+            for key, column in piece.moments.targets.items():
+                targets.setdefault(key, []).append(column.take(pa.array(at)))
+            if len(texts) >= TEXTS_KEPT:
+                break
+        return texts, targets
+
+
+def judge_of(task: Task, values: Mapping[str, npt.NDArray[Any]], targets: Mapping[str, Any]) -> Judge:
+    """A judge with those of the task's metrics for which there are both values and targets."""
+    metrics = {name: metric for name, metric in task.metrics.items() if metric.target in targets and metric.value in values and _known(targets[metric.target])}
+    return Judge(metrics, {name: value.shape[1] for name, value in values.items() if value.ndim == 2})
+
+
+def _known(target: npt.NDArray[Any]) -> bool:
+    return bool((~np.isnan(target)).any()) if target.dtype.kind == "f" else bool((target >= 0).any())
+
+
+def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], progress: Progress) -> Mapping[str, Any]:
+    texts, raw = rows.learnt()
+    if not texts:
+        notes.append("no train rows in this data, so no baselines beside")
+        return {}
+    kinds: dict[str, BaselineHead] = {}
+    for name, spec in specs.items():
+        if isinstance(spec, Choice):
+            kinds[name] = ("choice", len(spec.labels))
+        elif isinstance(spec, Score):
+            kinds[name] = ("binary",) if spec.kind == "binary" else ("regression",)
+    targets = {name: np.concatenate([encode({name: column}, specs)[name] for column in raw[name]]) for name in kinds}
+    kinds = {name: kind for name, kind in kinds.items() if _known(targets[name])}
+    with progress.bar("baselines: majority, TF-IDF + linear", None):
+        found = fit_baselines(texts, {name: targets[name] for name in kinds}, kinds)
+    notes += [f"baseline {name}: {baseline.note}" for name, baseline in found.items() if baseline.note]
+    return found
+
+
+def _baseline_values(task: Task, fitted: Fitted, specs: Mapping[str, HeadSpec], values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """A baseline's probabilities as the task itself would derive values from them, its own calibration left as it is."""
+    scores = {name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value for name, value in values.items()}
+    plain = fitted.model_copy(update={"numbers": {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}})
+    derived = task.answer(Scores(scores), plain).values
+    return {name: value for name, value in derived.items() if name in values or name == "event"}
+
+
+def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:
+    """A slice by length that every task has."""
+    names = ["up to 16 tokens", "17 to 64 tokens", "over 64 tokens"]
+    return [names[at] for at in np.digitize(tokens, [17, 65])]
+
+
+def _rows_of(texts: Sequence[str], answers: Sequence[dict[str, Any]], targets: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    return [(text, answer, {name: column[at] for name, column in targets.items()}) for at, (text, answer) in enumerate(zip(texts, answers, strict=True))]
+
+
+def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:
+    """Rows worth looking at, with the words that mattered: sure and right, sure and wrong, unsure."""
+    if not count or not shown:
+        return []
+    _, _, part, _ = bundle.part(name)
+    head, spec = next((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice))
+    known = [row for row in shown if row[2][head] >= 0]
+    sure = sorted(known, key=lambda row: -float(row[1]["probability"]))
+    right = [row for row in sure if row[1][head] == spec.labels[int(row[2][head])] and 40 <= len(row[0]) <= 400]
+    wrong = [row for row in sure if row[1][head] != spec.labels[int(row[2][head])]]
+    chosen = [*right[:1], *wrong[:1], *sure[::-1][:1], *right[1:], *sure]
+    found: list[Example] = []
+    for text, answer, truth in chosen:
+        if len(found) == count or any(example.text == text for example in found):
+            continue
+        label = spec.labels.index(answer[head])
+
+        def probability(texts: list[str], label: int = label) -> npt.NDArray[np.float64]:
+            return bundle.predict_proba(texts, name)[:, label].astype(float)
+
+        words = moved(probability, text)
+        found.append(Example(text, words, answer[head], float(answer["probability"]), spec.labels[int(truth[head])]))
+    return found
+
+
+def report(found: Evaluation, bundle: Bundle, findings: Sequence[Finding] = (), commands: Sequence[str] = ()) -> Path | None:
+    """Write the evaluation as ``run/report.html`` of its bundle; None when the bundle has no place or cannot be written there.
+
+    The learning curves of its training come along.
+    """
+    if bundle.place is None:
+        return None
+    _, _, _, fitted = bundle.part(found.task)
+    several = len(bundle.tasks) > 1
+    folder = bundle.place / "run" / found.task if several else bundle.place / "run"
+    journal = Journal(folder)
+    page = Report(
+        title=f"{found.task} on {found.split} rows",
+        verdict=verdict(found.judgement, found.baselines, found.judge_by),
+        judgement=found.judgement,
+        baselines=found.baselines,
+        labels={name: list(labels) for name, labels in fitted.labels.items()},
+        findings=tuple(findings),
+        curves=describe.curves(journal, describe.history_of(journal)),
+        examples=tuple(found.examples),
+        facts=describe.fact_lines(bundle.contents.facts[found.task]),
+        commands=tuple(commands) or (f"shoplm predict {bundle.place} {found.task} --text '…'", f"shoplm verify {bundle.place}"),
+    )
+    write_report(page, folder / "report.html")
+    return folder / "report.html"

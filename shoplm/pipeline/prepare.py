@@ -1,0 +1,211 @@
+"""Rows of a shop -> token ids and encoded targets, split: the first half of both training and judging.
+
+A plain file goes the same way as a shop: it is imported into a temporary one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoplm.data import contract, split
+from shoplm.data.context import as_of
+from shoplm.data.shop import Shop, View
+from shoplm.errors import DataError
+from shoplm.model.heads import MISSING, Choice, HeadSpec
+from shoplm.pipeline.config import RunConfig, SplitConfig
+from shoplm.pipeline.progress import Progress
+from shoplm.task import Moments, Task
+from shoplm.text.tokenize import Tokenizer, Tokens
+
+PART_ROWS = 20_000
+"""Rows of a table that are in memory at once."""
+TEXTS_KEPT = 100_000
+"""Train texts kept as text, for the baselines."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a run come from."""
+
+    view: View
+    notes: Sequence[str] = ()
+    """What the import of a plain file had to say."""
+
+
+@contextlib.contextmanager
+def origin(
+    task: Task, shop: Path | Shop | None, data: Path | None, mapping: Mapping[str, str] | None = None, progress: Progress | None = None
+) -> Iterator[Origin]:
+    """A view of a shop, or of the temporary shop that a plain file becomes.
+
+    Raises:
+        DataError: neither or both are given, or the file is not to be used.
+    """
+    if (shop is None) == (data is None):
+        raise DataError("no data: give either --shop DIR or --data FILE")
+    if shop is not None:
+        yield Origin((shop if isinstance(shop, Shop) else Shop(Path(shop))).view())
+        return
+    assert data is not None
+    with tempfile.TemporaryDirectory(prefix="shoplm-") as folder:
+        made = Shop(Path(folder) / "shop", create=True)
+        wanted = {**field_mapping(task, data, mapping or {})}
+        report = made.import_files(data, table=task.subject, mapping=wanted, defaults=dict(task.defaults))
+        notes = [str(report)] if report.quarantined or report.duplicate else []
+        if progress:
+            for note in notes:
+                progress.say(note)
+        yield Origin(made.view(), notes)
+
+
+def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Which column of a plain file is which of the contract: the user's ``--map`` first, then the task's own field names."""
+    from shoplm.data.importers.table import columns
+
+    theirs = {name.strip().lower(): name for name in columns(data)}
+    ours = set(contract.TABLES[task.subject].by_name)
+    found: dict[str, str] = {}
+    for target, source in mapping.items():  # `--map text=review_body`: the left side may be the task's word or the contract's
+        found[task.fields.get(target, target)] = source
+    taken = {source.strip().lower() for source in found.values()}
+    for word, target in task.fields.items():
+        if target not in found and target not in theirs and word in theirs and word not in taken and target in ours:
+            found[target] = theirs[word]
+            taken.add(word)
+    return found
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Moments of one chunk with what the backbone reads about them."""
+
+    ids: Sequence[str]
+    moments: Moments
+    tokens: Tokens
+    texts: Sequence[str]
+    split: npt.NDArray[np.str_]
+
+
+def pieces(view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None) -> Iterator[Piece]:
+    """The task's moments chunk by chunk, in memory that does not grow with the table."""
+    table = contract.TABLES[task.subject]
+    for part in view.parts(task.subject, rows=PART_ROWS, where=where):
+        moments = task.moments(part, settings)
+        if not len(moments):
+            continue
+        rows = moments.row.to_numpy(zero_copy_only=False)
+        contexts = as_of(part.table, rows, moments.at_us.to_numpy(zero_copy_only=False), table)
+        prompts = [task.prompt(contexts[at]) for at in range(len(contexts))]
+        texts = [prompt.text() for prompt in prompts]
+        chosen = split.assign(moments.split, moments.group, config.split_seed, config.valid, config.test)
+        yield Piece(part.table["_id"].take(moments.row).to_pylist(), moments, tokenizer.encode(prompts), texts, np.asarray(chosen))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All rows of a task, tokenised, in the order of their ids: the same rows in the same order whatever the files."""
+
+    tokens: Tokens
+    targets: Mapping[str, pa.Array]
+    split: npt.NDArray[np.str_]
+    train_texts: Sequence[str]
+    """The first train rows' texts, for baselines."""
+    truncated: int
+    """Rows that are longer than what is read."""
+    crossing: int
+    """Equal texts that stand in more than one split."""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def at(self, name: str) -> npt.NDArray[np.int64]:
+        """The rows of one split."""
+        return np.flatnonzero(self.split == name).astype(np.int64)
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these tokens, targets and splits."""
+        found = hashlib.sha256(self.tokens.digest.encode())
+        for name in sorted(self.targets):
+            found.update(f"{name} {self.targets[name].to_pylist()}".encode())
+        found.update("".join(word[0] for word in self.split).encode())
+        return found.hexdigest()
+
+
+def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, progress: Progress) -> Prepared:
+    """The rows of a task, ready to train on.
+
+    Raises:
+        DataError: no row can be used.
+    """
+    ids: list[str] = []
+    tokens, splits, texts, groups = [], [], [], []
+    targets: dict[str, list[pa.Array]] = {}
+    with progress.bar(f"{task.subject}: reading and tokenising", view.rows(task.subject)) as advance:
+        for piece in pieces(view, task, config.settings(config_name(task)), tokenizer, config.split, config.where):
+            ids += piece.ids
+            tokens.append(piece.tokens)
+            splits.append(piece.split)
+            texts += piece.texts[: max(0, TEXTS_KEPT - len(texts))]
+            groups += [hash(group) for group in piece.moments.group.to_pylist()]
+            for name, column in piece.moments.targets.items():
+                targets.setdefault(name, []).append(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+            advance(len(piece.ids))
+    if not ids:
+        raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; its texts or its labels are missing")
+    order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)
+    split_of = np.concatenate(splits)
+    where: dict[int, set[str]] = {}
+    for group, side in zip(groups, split_of, strict=True):
+        where.setdefault(group, set()).add(str(side))
+    joined = Tokens.join(tokens)
+    whole = {name: pa.concat_arrays(columns).take(pa.array(order)) for name, columns in targets.items() if len(columns) == len(tokens)}
+    kept = [texts[at] for at in order if at < len(texts) and split_of[at] == "train"]
+    return Prepared(joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values()))
+
+
+def config_name(task: Task) -> str:
+    """A task's name: that of its file."""
+    return type(task).__module__.rpartition(".")[2]
+
+
+def encode(targets: Mapping[str, Any], heads: Mapping[str, HeadSpec]) -> dict[str, npt.NDArray[Any]]:
+    """Targets as heads and judges read them: int64 with -1 for a label missing or unknown, float32 with NaN missing."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for name, column in targets.items():
+        spec = heads.get(name)
+        if isinstance(spec, Choice):
+            places = pc.index_in(column, pa.array(spec.labels, pa.string()))
+            found[name] = pc.fill_null(places, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
+        else:
+            found[name] = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float32)
+    return found
+
+
+def refuse_unseen(prepared: Prepared, heads: Mapping[str, HeadSpec], subject: str) -> None:
+    """Labels outside train must be labels of train.
+
+    Raises:
+        DataError: a label stands in valid or test alone.
+    """
+    for name, spec in heads.items():
+        if isinstance(spec, Choice):
+            for side in ("valid", "test"):
+                column = prepared.targets[name].take(pa.array(prepared.at(side)))
+                unseen = sorted(set(pc.unique(column.drop_null()).to_pylist()) - set(spec.labels))
+                if unseen:
+                    count = int(pc.sum(pc.is_in(column, pa.array(unseen, pa.string()))).as_py())
+                    shown = ", ".join(f"`{label}`" for label in unseen[:3]) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
+                    raise DataError(
+                        f"{subject}: {name} {shown} stands in {side} ({count} rows) and never in train; "
+                        f"give it train rows, or leave it out with --where"
+                    )

@@ -1,0 +1,202 @@
+"""The form that one task fills in, and what flows through it.
+
+A task is a question put to the shared backbone. It says which rows it learns from (``moments``),
+which words the backbone reads (``prompt``), which heads answer (``heads``) and how their numbers
+become an answer (``answer``). It writes no tensor code and opens no file. The very same ``prompt``
+serves learning, judging and answering, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shoplm.config import Config
+from shoplm.data.context import Context
+from shoplm.data.shop import View
+from shoplm.errors import ConfigError, did_you_mean
+from shoplm.model.heads import HeadSpec
+from shoplm.text.render import Prompt
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The rows that a task learns from or is judged on, columnar: M moments.
+
+    ``row`` points into the chunk of the subject table that ``view`` holds (its ``_row`` column).
+    A null target is a missing label. ``group`` decides which moments may not be parted between
+    train and test (equal texts, usually). ``split`` is null where the data does not say.
+    """
+
+    row: pa.Array
+    """int64 (M): index into the view's chunk of the subject table."""
+    at_us: pa.Array
+    """int64 (M): the moment, UTC microseconds; only what was known before it is read."""
+    targets: Mapping[str, pa.Array]
+    """One array (M) for each target: strings for Choice, numbers for Score; null = missing."""
+    group: pa.Array
+    """string (M): moments of one group stay on one side of a split."""
+    split: pa.Array | None = None
+    """string (M): what the data says; None where it says nothing."""
+    slices: Mapping[str, pa.Array] = field(default_factory=dict)
+    """string (M) each: named cuts by which a report is broken down."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, indices: IntArray) -> Moments:
+        """The moments at ``indices``, in that order."""
+        at = pa.array(indices, pa.int64())
+        return replace(
+            self,
+            row=self.row.take(at),
+            at_us=self.at_us.take(at),
+            targets={name: column.take(at) for name, column in self.targets.items()},
+            group=self.group.take(at),
+            split=None if self.split is None else self.split.take(at),
+            slices={name: column.take(at) for name, column in self.slices.items()},
+        )
+
+
+class Fitted(Config):
+    """What a task learnt from TRAIN and VALID rows beside the weights: ``fitted/<task>.json``."""
+
+    labels: Mapping[str, Sequence[str]] = {}
+    """For each Choice head its labels, in the order of the logits."""
+    numbers: Mapping[str, float] = {}
+    """Thresholds, temperatures, class priors, ranges: by a name that the task chooses."""
+    words: Mapping[str, str] = {}
+    """Settings that the answer depends on, and notes in words."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the heads said about B rows: (B, C) logits of a Choice, (B,) of a Score, and more by name."""
+
+    values: Mapping[str, FloatArray]
+
+    def __getitem__(self, head: str) -> FloatArray:
+        return self.values[head]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task answers about B rows."""
+
+    columns: Mapping[str, Sequence[Any]]
+    """What a person reads: one value a row for each name (``intent``, ``probability``, …)."""
+    values: Mapping[str, FloatArray]
+    """What a judge reads: (B, C) probabilities or (B,) scores, by name."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One plain dict a row."""
+        names = list(self.columns)
+        return [dict(zip(names, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A number about answers, computed from a statistic that adds up over rows.
+
+    A statistic is a vector of ``size`` cells; each row adds amounts to a few of them. So a metric
+    streams in flat memory, merges exactly, and its bootstrap only re-weights rows.
+    """
+
+    target: str
+    """Which target it reads: int (M), -1 = missing, or float (M), NaN = missing."""
+    value: str
+    """Which of ``Answer.values`` it reads."""
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def size(self, classes: int) -> int:
+        """How many cells the statistic has when the value has ``classes`` columns (1 for a score)."""
+
+    @abstractmethod
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """For M rows the (M, K) cells that each adds to, and the (M, K) amounts; cell -1 adds nothing."""
+
+    @abstractmethod
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """The metric of each statistic, (…, size) -> (…); NaN where nothing was counted."""
+
+
+class Task(ABC):
+    """One question to the backbone. Stateless: one final class and one ``TASK = Name()`` in its file."""
+
+    subject: ClassVar[str]
+    """The table whose rows are asked about."""
+    needs: ClassVar[tuple[str, ...]]
+    """The tables it reads."""
+    fields: ClassVar[Mapping[str, str]] = {}
+    """Columns of a plain file -> columns of the subject table (others keep their names)."""
+    defaults: ClassVar[Mapping[str, str]] = {}
+    """Values for required columns of the subject table that a plain file may lack."""
+    Settings: ClassVar[type[Config]]
+    metrics: ClassVar[Mapping[str, Metric]]
+    judge_by: ClassVar[str]
+    """The metric that validation chooses by."""
+
+    @abstractmethod
+    def moments(self, view: View, settings: Any) -> Moments:
+        """The moments in this chunk of the subject table.
+
+        Raises:
+            DataError: a column that the settings name is not there.
+        """
+
+    @abstractmethod
+    def prompt(self, context: Context) -> Prompt:
+        """The words that the backbone reads about one moment."""
+
+    @abstractmethod
+    def heads(self, fitted: Fitted) -> Mapping[str, HeadSpec]:
+        """The heads that answer, by the name of the target each learns."""
+
+    @abstractmethod
+    def learn(self, targets: Mapping[str, pa.Array], settings: Any) -> Fitted:
+        """What train rows alone tell: labels, ranges, priors.
+
+        Raises:
+            DataError: nothing can be learnt from these targets (one class only, none at all).
+        """
+
+    @abstractmethod
+    def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
+        """Thresholds and calibration from VALID rows (targets encoded as a Metric reads them)."""
+
+    @abstractmethod
+    def answer(self, scores: Scores, fitted: Fitted) -> Answer:
+        """The answers that these scores mean."""
+
+
+def names() -> tuple[str, ...]:
+    """Every task there is: the files of ``shoplm/tasks``."""
+    from importlib.util import find_spec
+
+    spec = find_spec("shoplm.tasks")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(places)))
+
+
+def get(name: str) -> Task:
+    """The task in ``shoplm/tasks/<name>.py``.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if name not in names():
+        raise ConfigError(f"no task `{name}`; {did_you_mean(name, names())} (a task is a file in shoplm/tasks)")
+    task: Task = importlib.import_module(f"shoplm.tasks.{name}").TASK
+    return task

@@ -1,0 +1,1 @@
+"""Record -> words -> ids -> batch. NumPy only; torch begins at the door of ``model``."""

@@ -1,0 +1,200 @@
+"""Words into token ids: one fast tokenizer, one truncation policy, one columnar store.
+
+The policy: a prompt that is too long loses the ends of its segments with the smallest ``keep``
+first, the longest of equals first; a segment of a larger ``keep`` is touched only when the smaller
+ones are gone. Equal texts are tokenised once. No Python object per row is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer as FastTokenizer
+
+from shoplm.config import Config
+from shoplm.text.batch import Batch
+from shoplm.text.render import Prompt, Segment
+
+
+class TextConfig(Config):
+    """How much of a text is read."""
+
+    max_length: int = 160
+    """Tokens of a prompt, special ones included, at most; what is longer is cut (``render.Segment.keep``)."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N token sequences end to end: sequence ``i`` is ``ids[start[i]:start[i + 1]]``."""
+
+    ids: npt.NDArray[np.int32]
+    start: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int32]
+    """(N) at which token the second part begins; the length where there is none."""
+    cut: npt.NDArray[np.bool_]
+    """(N) whether the text was longer than what is read."""
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(N) tokens of each sequence."""
+        return np.diff(self.start)
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these sequences."""
+        found = hashlib.sha256()
+        for column in (self.ids, self.start, self.second):
+            found.update(np.ascontiguousarray(column).tobytes())
+        return found.hexdigest()
+
+    def batch(
+        self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> Batch:
+        """The given rows as one padded batch, with their targets (each indexed by row)."""
+        lengths = self.lengths[rows]
+        places = np.arange(int(lengths.max(initial=1)))
+        mask = places[None, :] < lengths[:, None]
+        at = np.where(mask, self.start[rows][:, None] + places[None, :], 0)
+        ids = np.where(mask, self.ids[at] if len(self.ids) else pad, pad).astype(np.int64)
+        part = ((places[None, :] >= self.second[rows][:, None]) & mask).astype(np.int64)
+        found = {name: column[rows] for name, column in (targets or {}).items()}
+        return Batch(ids, mask.astype(np.int64), part, rows, found)
+
+    @staticmethod
+    def join(pieces: Sequence[Tokens]) -> Tokens:
+        """Several stores as one, in order."""
+        if not pieces:
+            return Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.bool_))
+        shifts = np.cumsum([0] + [len(piece.ids) for piece in pieces[:-1]])
+        start = [piece.start[:-1] + shift for piece, shift in zip(pieces, shifts, strict=True)]
+        return Tokens(
+            np.concatenate([piece.ids for piece in pieces]),
+            np.concatenate([*start, [sum(len(piece.ids) for piece in pieces)]]).astype(np.int64),
+            np.concatenate([piece.second for piece in pieces]),
+            np.concatenate([piece.cut for piece in pieces]),
+        )
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Tokens:
+        """The sequences at ``rows``, in that order."""
+        lengths = self.lengths[rows]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        at = np.repeat(self.start[rows] - start[:-1], lengths) + np.arange(start[-1])
+        return Tokens(self.ids[at], start, self.second[rows], self.cut[rows])
+
+
+class Tokenizer:
+    """A fast tokenizer with its special tokens and the truncation policy."""
+
+    def __init__(self, fast: FastTokenizer, pad: int, config: TextConfig) -> None:
+        self.pad = pad
+        self.config = config
+        self._fast = FastTokenizer.from_str(fast.to_str())  # our own copy: settings below must not reach the caller's
+        self._fast.no_truncation()
+        self._fast.no_padding()
+        self.single = _frame(self._fast, pair=False)
+        self.pair = _frame(self._fast, pair=True)
+
+    @property
+    def digest(self) -> str:
+        """A name for the vocabulary, the rules and the length policy together."""
+        return hashlib.sha256(f"{self.config.max_length}\n{self._fast.to_str()}".encode()).hexdigest()
+
+    @property
+    def plain(self) -> str:
+        """The vocabulary and the rules, as a ``tokenizer.json`` holds them."""
+        return str(self._fast.to_str(pretty=False))
+
+    def replaced(self, text: str, pad: int) -> Tokenizer:
+        """The same length policy over another ``tokenizer.json``."""
+        return Tokenizer(FastTokenizer.from_str(text), pad, self.config)
+
+    def encode(self, prompts: Sequence[Prompt]) -> Tokens:
+        """Token ids of every prompt, cut to ``max_length``."""
+        texts: dict[str, int] = {}
+        rows = [[(texts.setdefault(_spaced(s, i), len(texts)), s) for i, s in enumerate(p.segments)] for p in prompts]
+        known = [found.ids for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+        ids: list[int] = []
+        ends, second, cut = [0], [], []
+        for row in rows:
+            pieces = [(segment, known[at]) for at, segment in row]
+            paired = any(segment.part for segment, _ in pieces)
+            before, between, after = self.pair if paired else self.single
+            room = max(0, self.config.max_length - len(before) - len(between) - len(after))
+            allowed = _allowed([(s.keep, len(found)) for s, found in pieces], room)
+            begin = len(ids)
+            ids += before
+            for (segment, found), size in zip(pieces, allowed, strict=True):
+                if not segment.part:
+                    ids += found[:size]
+            if paired:
+                ids += between
+            second.append(len(ids) - begin)
+            for (segment, found), size in zip(pieces, allowed, strict=True):
+                if segment.part:
+                    ids += found[:size]
+            ids += after
+            if not paired:
+                second[-1] = len(ids) - begin
+            if len(ids) == begin:  # an empty text of a tokenizer without special tokens: one pad token stands for it
+                ids.append(self.pad)
+                second[-1] = 1
+            ends.append(len(ids))
+            cut.append(sum(allowed) < sum(len(found) for _, found in pieces))
+        return Tokens(np.array(ids, np.int32), np.array(ends, np.int64), np.array(second, np.int32), np.array(cut, np.bool_))
+
+
+def _spaced(segment: Segment, place: int) -> str:
+    """Byte-level vocabularies tell `` word`` from ``word``: all but the first segment follow a space."""
+    return segment.text if place == 0 or not segment.text else " " + segment.text
+
+
+def _frame(fast: FastTokenizer, pair: bool) -> tuple[list[int], list[int], list[int]]:
+    """The special tokens before, between and after the parts, read off the tokenizer's own template."""
+    found = fast.encode("a", "a") if pair else fast.encode("a")
+    special = found.special_tokens_mask
+    inside = [at for at, is_special in enumerate(special) if not is_special]
+    if not inside:
+        return [], [], []
+    own = len(fast.encode("a", add_special_tokens=False).ids)
+    before = found.ids[: inside[0]]
+    after = found.ids[inside[-1] + 1 :]
+    between = found.ids[inside[0] + own : inside[-1] + 1 - own] if pair else []
+    return before, between, after
+
+
+def _allowed(pieces: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """How many tokens of each (keep, length) piece fit: the smallest keep gives way first, the longest of equals first."""
+    sizes = [length for _, length in pieces]
+    excess = sum(sizes) - room
+    for keep in sorted({keep for keep, _ in pieces}):
+        if excess <= 0:
+            break
+        group = [at for at, piece in enumerate(pieces) if piece[0] == keep]
+        target = max(0, sum(sizes[at] for at in group) - excess)
+        level = _level([sizes[at] for at in group], target)
+        spare = target - sum(min(sizes[at], level) for at in group)
+        for at in group:
+            bonus = 1 if spare > 0 and sizes[at] > level else 0
+            spare -= bonus
+            excess -= sizes[at] - min(sizes[at], level + bonus)
+            sizes[at] = min(sizes[at], level + bonus)
+    return sizes
+
+
+def _level(sizes: Sequence[int], target: int) -> int:
+    """The largest level at which ``sum(min(size, level)) <= target``."""
+    left, remaining = target, len(sizes)
+    for size in sorted(sizes):
+        if size * remaining > left:
+            return left // remaining
+        left -= size
+        remaining -= 1
+    return max(sizes, default=0)

@@ -1,0 +1,1 @@
+"""Learning: one plan, one loop, one journal. Knows batches and losses, never tasks."""

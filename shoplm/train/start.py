@@ -1,0 +1,49 @@
+"""Where learning starts: heads that already know what the pre-trained backbone knows about the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from shoplm.model.heads import MISSING, Head
+from shoplm.model.network import Network
+from shoplm.model.precision import autocast
+from shoplm.text.tokenize import Tokens
+from shoplm.train.loop import FitConfig
+from shoplm.train.plan import cut as cut_batches
+from shoplm.train.trunk import FILL_TOKENS, Trunk
+
+ROWS_A_LABEL = 64
+"""Rows that are enough for a label's mean direction."""
+
+
+@torch.no_grad()
+def heads_from_features(
+    network: Network, tokens: Tokens, targets: Mapping[str, npt.NDArray[Any]], train_rows: int, trunk: Trunk | None, config: FitConfig
+) -> None:
+    """Let every head begin from the pooled vectors of some labelled train rows (the first ``train_rows`` of ``tokens``)."""
+    network.eval()
+    for name, head in network.heads.items():
+        if not isinstance(head, Head) or name not in targets or not head.pools:
+            continue
+        rows = _sample(targets[name][:train_rows])
+        pooled = torch.empty(len(rows), network.backbone.width)
+        order = np.argsort(tokens.lengths[rows], kind="stable").astype(np.int64)
+        for places in cut_batches(order, tokens.lengths[rows], 1024, FILL_TOKENS):
+            batch = tokens.batch(rows[places], network.backbone.tokenizer.pad)
+            with autocast(config.precision or "fp32"):
+                states = network.states(batch, None if trunk is None else trunk.hidden(batch))
+            pooled[torch.from_numpy(places)] = states.pooled.float()
+        head.begin(pooled, torch.from_numpy(np.ascontiguousarray(targets[name][rows])))
+
+
+def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The first rows of every label, or the first thousand of a number."""
+    if target.dtype.kind == "f":
+        return np.flatnonzero(~np.isnan(target))[:1024].astype(np.int64)
+    chosen = [np.flatnonzero(target == label)[:ROWS_A_LABEL] for label in np.unique(target) if label != MISSING]
+    return np.sort(np.concatenate(chosen)).astype(np.int64) if chosen else np.zeros(0, np.int64)

@@ -1,0 +1,1 @@
+"""The Chinese of the simulated shop: its catalogue, its reviews, its chats."""

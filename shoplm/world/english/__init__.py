@@ -1,0 +1,1 @@
+"""The English of the simulated shop: its catalogue, its reviews, its chats."""

@@ -101,9 +101,7 @@ class Contexts:
         return Contexts(subject, self.acts, self.start[rows], self.stop[rows], self.declared)
 
 
-def as_of(
-    subject: pa.Table, row: Int64, at_us: Int64, table: contract.Table, events: pa.Table | None = None, last: int = 50
-) -> Contexts:
+def as_of(subject: pa.Table, row: Int64, at_us: Int64, table: contract.Table, events: pa.Table | None = None, last: int = 50) -> Contexts:
     """What was known at each moment.
 
     Args:

@@ -209,8 +209,6 @@ USERS = Table(
 )
 
 
-
-
 EVENTS = Table(
     "events",
     ("event_id",),

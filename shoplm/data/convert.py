@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -27,7 +28,9 @@ _FALSE = "('false', 'f', 'no', 'n', '0', '0.0', 'off')"
 _NUMBER = r"'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?'"
 _DATE = r"'[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ].*)?'"
 
-SQL_TYPES = {TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", MONEY: "DECIMAL(18,4)", FLAG: "BOOLEAN", TIME: "TIMESTAMP", LIST: "VARCHAR[]"}
+SQL_TYPES = {
+    TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", MONEY: "DECIMAL(18,4)", FLAG: "BOOLEAN", TIME: "TIMESTAMP", LIST: "VARCHAR[]",
+}  # fmt: skip
 """DuckDB's type for each contract type; times are naive UTC inside SQL, because time zones need an extension."""
 
 HOW = {
@@ -78,6 +81,15 @@ def plain(rows: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
+def trimmed(rows: pa.Table) -> pa.Table:
+    """Plain rows under names that are safe in SQL: ``c0``, ``c1``, … and ``tc0``, … for texts without outer spaces, and ``_i``."""
+    safe = rows.rename_columns([f"c{place}" for place in range(rows.num_columns)])
+    for name in safe.schema.names:
+        if pt.is_string(safe[name].type):  # Arrow trims far faster than SQL
+            safe = safe.append_column("t" + name, pc.utf8_trim_whitespace(safe[name]))
+    return safe.append_column("_i", pa.array(np.arange(rows.num_rows)))
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
@@ -97,7 +109,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pt.is_float16(kind):
         return column.cast(pa.float32())
     if pt.is_timestamp(kind):
-        return pc.cast(column, pa.timestamp("us", tz="UTC" if kind.tz else None), safe=False).cast(pa.timestamp("us"))
+        # nanoseconds may be cut off, but a time that does not fit must not turn into another
+        micros = pc.CastOptions(pa.timestamp("us", tz="UTC" if kind.tz else None), allow_time_truncate=True)
+        return pc.cast(column, options=micros).cast(pa.timestamp("us"))
     if pt.is_date(kind):
         return column.cast(pa.date32())
     if pt.is_time(kind) or pt.is_duration(kind) or pt.is_decimal256(kind):
@@ -111,17 +125,19 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 @dataclass(frozen=True)
 class Source:
-    """One foreign column in SQL: its quoted name and its plain type."""
+    """One foreign column (or a constant) in SQL: its plain type, whether it holds JSON, and a text's form without outer spaces."""
 
     sql: str
     type: pa.DataType
     json: bool = False
+    tidy: str = ""
 
     @property
     def text(self) -> str:
-        """The value as a trimmed text."""
-        whole = f"json_extract_string({self.sql}, '$')" if self.json else f"CAST({self.sql} AS VARCHAR)"
-        return f"trim({whole}, {_SPACE})"
+        """The value as a trimmed text; a text column's stands ready (see ``trimmed``)."""
+        if self.json:
+            return f"trim(json_extract_string({self.sql}, '$'), {_SPACE})"
+        return self.tidy or f"CAST({self.sql} AS VARCHAR)"
 
     @property
     def words(self) -> bool:
@@ -195,7 +211,7 @@ class Source:
         if pt.is_timestamp(self.type):
             return _within(self.sql)
         if pt.is_date(self.type):
-            return _within(f"CAST({self.sql} AS TIMESTAMP)")
+            return _within(f"TRY_CAST({self.sql} AS TIMESTAMP)")
         if pt.is_integer(self.type):
             return _within(_epoch(f"TRY_CAST({self.sql} AS BIGINT)"))
         if pt.is_floating(self.type) or pt.is_decimal(self.type):
@@ -326,6 +342,7 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> l
     """Every way in which a row can break the contract, most basic first.
 
     Args:
+        table: the contract table that the rows go into.
         sources: the foreign column behind each contract column; the converted value is called by the contract's name
             and ``_given_<name>`` tells whether the source had a value.
         made: columns that are made up later.

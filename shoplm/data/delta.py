@@ -81,13 +81,16 @@ def change(table: contract.Table, path: Path, delta: DeltaTable, fresh: Iterable
     """Add rows and take rows away in one commit, durably; memory stays at one row group.
 
     Args:
+        table: the contract table.
+        path: its folder.
+        delta: the table as ``prepare`` gave it.
         fresh: rows of the table's schema, in order.
         gone: by data file name, the positions of the rows to take away.
 
     Returns:
         The new Delta version.
     """
-    number = delta.version() + 1
+    number = int(delta.version()) + 1
     now_ms = time.time_ns() // 1_000_000
     actions: list[AddAction | RemoveAction] = []
     for name, positions in gone.items():

@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from shoplm.data import convert, contract
+from shoplm.data import contract, convert
 from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
 from shoplm.errors import DataError, did_you_mean
 
@@ -89,22 +89,27 @@ class ImportReport:
 
     @property
     def read(self) -> int:
+        """Rows that the files hold."""
         return self._sum("read")
 
     @property
     def inserted(self) -> int:
+        """Rows whose key is new."""
         return self._sum("inserted")
 
     @property
     def updated(self) -> int:
+        """Rows that say something else than before."""
         return self._sum("updated")
 
     @property
     def duplicate(self) -> int:
+        """Rows that were there already."""
         return self._sum("duplicate")
 
     @property
     def quarantined(self) -> int:
+        """Rows that stay out."""
         return self._sum("quarantined")
 
     @property
@@ -187,16 +192,18 @@ class Staging:
             staged.files.append(chunk.file)
         faults = list(chunk.faults)
         if rows.num_rows:
-            safe = rows.rename_columns([f"c{place}" for place in range(rows.num_columns)])  # foreign names may be anything
-            numbered = safe.append_column("_i", pa.array(np.arange(rows.num_rows)))
-            self.con.register("_chunk", numbered)
-            self.con.execute(plan.convert)
+            self.con.register("_chunk", convert.trimmed(rows))
+            try:
+                self.con.execute(plan.convert)
+            except (duckdb.DataError, duckdb.InvalidInputException) as error:
+                why = " ".join(str(error).split())[:SEEN_LENGTH]
+                raise DataError(f"{chunk.file}, near line {chunk.lines[0]}: cannot be converted ({why})") from error
             bad = self.con.sql("SELECT _i, _fault FROM _converted WHERE _fault IS NOT NULL ORDER BY _i").to_arrow_table()
             if bad.num_rows:
                 faults += _faults(chunk, rows, plan, bad)
             if faults and strict:
                 raise DataError(f"{chunk.file}, {min(faults, key=lambda fault: fault.line)}")
-            self.con.execute(plan.insert(staged.files.index(chunk.file), staged.staged))
+            self.con.execute(plan.insert(staged.files.index(chunk.file), staged.read))
             self._measure(staged, plan)
             self.con.unregister("_chunk")
             staged.staged += rows.num_rows - bad.num_rows
@@ -208,13 +215,11 @@ class Staging:
 
     def _open(self, table: contract.Table) -> StagedTable:
         columns = ", ".join(f"{name_in_sql(column.name)} {convert.SQL_TYPES[column.type]}" for column in table.columns)
-        self.con.execute(f"CREATE TABLE {table.name} ({columns}, _content UHUGEINT, _file INTEGER, _ord BIGINT)")
+        self.con.execute(f"CREATE TEMP TABLE {table.name} ({columns}, _content UHUGEINT, _file INTEGER, _ord BIGINT)")
         self.tables[table.name] = StagedTable()
         return self.tables[table.name]
 
-    def _plan(
-        self, table: contract.Table, chunk: Chunk, rows: pa.Table, mapping: Mapping[str, str], defaults: Mapping[str, str]
-    ) -> Plan:
+    def _plan(self, table: contract.Table, chunk: Chunk, rows: pa.Table, mapping: Mapping[str, str], defaults: Mapping[str, str]) -> Plan:
         found = _match(table, chunk.file, rows.schema.names, mapping)
         for name in defaults:
             table[name]
@@ -265,7 +270,12 @@ class Plan:
 
     @staticmethod
     def of(
-        table: contract.Table, schema: pa.Schema, found: Mapping[str, str], constants: Mapping[str, str], made: frozenset[str], untyped: bool
+        table: contract.Table,
+        schema: pa.Schema,
+        found: Mapping[str, str],
+        constants: Mapping[str, str],
+        made: frozenset[str],
+        untyped: bool,
     ) -> Plan:
         """The plan for rows of ``schema``, where ``found`` gives the foreign column behind each contract column."""
         foreign = {name: _source(place, schema.field(place)) for place, name in enumerate(schema.names)}
@@ -280,14 +290,13 @@ class Plan:
                 value, given = source.cast(column), source.given(column.type)
                 value = f"CASE WHEN {given} THEN {value} END"
             if name in constants:
-                constant = Source(text_in_sql(constants[name]), pa.string())
+                constant = Source(text_in_sql(constants[name]), pa.string(), tidy=text_in_sql(constants[name].strip()))
                 value = f"CASE WHEN {given} THEN {value} ELSE {constant.cast(column)} END" if source else constant.cast(column)
                 given = "true"
                 sources[name] = constant
             if name == "attributes" and unknown:
-                literals = ", ".join(
-                    f"{text_in_sql(json.dumps(theirs, ensure_ascii=False) + ':')} || {unknown[theirs].as_json(untyped)}" for theirs in sorted(unknown)
-                )
+                heads = {theirs: text_in_sql(json.dumps(theirs, ensure_ascii=False) + ":") for theirs in sorted(unknown)}
+                literals = ", ".join(f"{head} || {unknown[theirs].as_json(untyped)}" for theirs, head in heads.items())
                 whole = f"nullif('{{' || concat_ws(',', {literals}) || '}}', '{{}}')"
                 value = f"CAST(json_merge_patch(coalesce({value}, '{{}}'), coalesce({whole}, '{{}}')) AS VARCHAR)" if source else whole
             selected.append(f"{value} AS {name_in_sql(name)}")
@@ -314,7 +323,7 @@ class Plan:
         """SQL that keeps the good rows."""
         names = ", ".join(name_in_sql(name) for name in self.columns)
         return (
-            f"INSERT INTO {self.table} SELECT {names}, md5_number({self.content}), {file}, {start} + row_number() OVER (ORDER BY _i) "
+            f"INSERT INTO {self.table} SELECT {names}, md5_number({self.content}), {file}, {start} + _i "
             "FROM _converted WHERE _fault IS NULL"
         )
 
@@ -329,7 +338,7 @@ def _plain(chunk: Chunk) -> pa.Table:
 
 def _source(place: int, column: pa.Field) -> Source:
     marked = (column.metadata or {}).get(b"shoplm") == b"json"
-    return Source(f"c{place}", column.type, marked)
+    return Source(f"c{place}", column.type, marked, f"tc{place}" if pa.types.is_string(column.type) else "")
 
 
 def _match(table: contract.Table, file: str, names: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
@@ -373,9 +382,16 @@ def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table) -> Iterator
     for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
         rule = plan.rules[number]
         behind = plan.behind.get(rule.column)
-        value = rows[behind][i].as_py() if behind else None
-        seen = "" if value is None else (value if isinstance(value, str) else str(value))[:SEEN_LENGTH]
+        seen = _seen(rows[behind][i]) if behind else ""
         yield Fault(int(chunk.lines[i]), behind or rule.column, seen, rule.reason, rule.fix)
+
+
+def _seen(value: pa.Scalar) -> str:
+    try:
+        plain = value.as_py()
+    except (OverflowError, ValueError):  # a time outside the years 1 to 9999
+        return str(getattr(value, "value", "out of range"))[:SEEN_LENGTH]
+    return "" if plain is None else (plain if isinstance(plain, str) else str(plain))[:SEEN_LENGTH]
 
 
 def in_chunks(table: str, rows: Iterable[pa.RecordBatch | pa.Table], file: str) -> Iterator[Chunk]:

@@ -28,6 +28,8 @@ from shoplm.data.upsert import Outcome, upsert
 from shoplm.data.view import View
 from shoplm.errors import DataError, ResourceError
 
+__all__ = ["ImportReport", "Shop", "Transaction", "View"]
+
 TABLES = "tables"
 QUARANTINE = "quarantine"
 WAIT_SECONDS = 600
@@ -85,6 +87,7 @@ class Shop:
         """The shop at one version, None for the newest, unchanged by later imports.
 
         Args:
+            version: its number, None for the newest.
             where: an SQL condition on the rows that ``View.parts`` hands out.
         """
         found = self.manifest(version)
@@ -93,7 +96,7 @@ class Shop:
     def import_files(
         self,
         *files: str | Path,
-        format: str = "table",
+        format: str = "table",  # noqa: A002  # the word after `shoplm import`
         table: str | None = None,
         mapping: Mapping[str, str] | None = None,
         defaults: Mapping[str, str] | None = None,
@@ -102,6 +105,7 @@ class Shop:
         """Bring files in, as one transaction.
 
         Args:
+            files: their paths.
             format: the importer, a file in ``shoplm/data/importers``.
             table: the contract table; None leaves it to the importer (``table`` takes it from each file's name).
             mapping: our column name -> theirs.
@@ -234,7 +238,8 @@ def _arrow(data: Any) -> Iterable[pa.Table | pa.RecordBatch]:
     if isinstance(data, pa.RecordBatch):
         return [pa.Table.from_batches([data])]
     if isinstance(data, pa.RecordBatchReader):
-        return data
+        stream: Iterable[pa.RecordBatch] = data
+        return stream
     try:
         if type(data).__module__.startswith("pandas"):
             return [pa.Table.from_pandas(data, preserve_index=False)]

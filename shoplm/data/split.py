@@ -39,7 +39,8 @@ def assign(
         given: the source's own split words, null where it says nothing; None if it has no such column.
         group: the key of each row; rows with equal keys fall into one split, null is a key like any other.
         seed: another seed, another division.
-        valid, test: expected share of the keys, together less than 1.
+        valid: expected share of the keys to steer by.
+        test: expected share of the keys to judge by; together with ``valid`` less than 1.
 
     Returns:
         (rows,) of ``train``, ``valid`` or ``test``.
@@ -83,7 +84,8 @@ def by_time(at_us: np.ndarray[Any, np.dtype[np.int64]], valid: float = 0.1, test
 
     Args:
         at_us: (rows,) int64, UTC microseconds, in any order; rows with equal times stay together.
-        valid, test: expected share of the rows, together less than 1.
+        valid: expected share of the rows to steer by.
+        test: expected share of the rows to judge by; together with ``valid`` less than 1.
 
     Returns:
         (rows,) of ``train``, ``valid`` or ``test``; every train time < every valid time < every test time.

@@ -35,6 +35,9 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
     """Bring the staged rows of one table into its Delta table at ``path``.
 
     Args:
+        staging: the rows on their way in.
+        table: the contract table.
+        path: its folder.
         before: the table as it stands, None if there is none yet.
         now_us: what ``ingested_at`` will say.
 
@@ -80,8 +83,9 @@ def _make_keys(staging: Staging, table: contract.Table) -> None:
             same, made = "_content, _file", "md5(CAST(_content AS VARCHAR) || '#' || CAST(n AS VARCHAR))"
         else:
             same, made = f"{name_in_sql(table.key[0])}, _file", "n"
-        numbered = f"SELECT _ord AS o, row_number() OVER (PARTITION BY {same} ORDER BY _ord) - 1 AS n FROM {table.name} WHERE {column} IS NULL"
-        missing = staging.con.sql(f"SELECT 1 FROM {table.name} WHERE {column} IS NULL LIMIT 1").fetchall()
+        lacking = f"FROM {table.name} WHERE {column} IS NULL"
+        numbered = f"SELECT _ord AS o, row_number() OVER (PARTITION BY {same} ORDER BY _ord) - 1 AS n {lacking}"
+        missing = staging.con.sql(f"SELECT 1 {lacking} LIMIT 1").fetchall()
         if missing:
             staging.con.execute(f"UPDATE {table.name} SET {column} = {made} FROM ({numbered}) AS made WHERE made.o = {table.name}._ord")
 

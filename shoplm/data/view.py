@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from shoplm.data import contract, convert, delta
+from shoplm.data import contract, delta
 from shoplm.data.convert import name_in_sql, text_in_sql
 from shoplm.data.manifest import Manifest
 from shoplm.errors import DataError, did_you_mean
@@ -107,6 +107,7 @@ class View:
         """This view with ``table`` cut into consecutive parts held in memory; other tables stay whole.
 
         Args:
+            table: the table to cut.
             rows: the most rows of a part; only the last may have fewer.
             where: an SQL condition on ``table``'s rows, beside the view's own.
 
@@ -157,7 +158,8 @@ class View:
                 try:
                     answer = other._con.sql(query).to_arrow_table()
                 except duckdb.Error as error:
-                    raise DataError(f"condition {' AND '.join(conditions)!r} on {table.name}: {self._explained(error, table.name)}") from None
+                    said = self._explained(error, table.name)
+                    raise DataError(f"condition {' AND '.join(conditions)!r} on {table.name}: {said}") from None
                 finally:
                     other._con.unregister("_chunk")
             yield _utc(answer)

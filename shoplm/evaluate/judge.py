@@ -20,6 +20,8 @@ from shoplm.evaluate.metrics import AUROC, ECE, Decision, Ranks
 from shoplm.evaluate.slices import Slice, SliceSums
 from shoplm.task import FloatArray, IntArray, Metric
 
+__all__ = ["Estimate", "Judge", "Judgement", "difference"]
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -37,8 +39,15 @@ class Judgement:
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     replicates: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
     """metric -> (R,) what it would have been on resampled rows; for ``difference``."""
-    digest: tuple[int, int] = (0, 0)
-    """(seed, checksum of the targets): equal only when the same rows were judged in the same order."""
+    seed: int = 0
+    checksums: Mapping[str, int] = field(default_factory=dict)
+    """target -> checksum of all its values, in order: equal only when the same rows were judged."""
+
+    def pairs_with(self, other: Judgement) -> bool:
+        """Whether both judged the same rows in the same order with the same seed, as far as the targets of both show."""
+        shared = self.checksums.keys() & other.checksums.keys()
+        same = all(self.checksums[target] == other.checksums[target] for target in shared)
+        return bool(shared) and same and (self.seed, self.rows) == (other.seed, other.rows)
 
     def points(self) -> dict[str, float | None]:
         """The values alone, as ``baselines`` shows them; None where nothing could be counted."""
@@ -149,7 +158,6 @@ class Judge:
             replicates[name] = metric.read(self._bootstrap.replicates(*self._spans[name])) + (value - binned)
             found[name] = interval(value, replicates[name])
         tables = {m.target: m.table(self._sums[slice(*self._spans[name])]) for name, m in self._metrics.items() if isinstance(m, ECE)}
-        checksum = zlib.crc32(repr((self._rows, sorted(self._checksums.items()))).encode())
         return Judgement(
             rows=self._rows,
             metrics=found,
@@ -158,7 +166,8 @@ class Judge:
             reliability=tables,
             higher_is_better={name: metric.higher_is_better for name, metric in self._metrics.items()},
             replicates=replicates,
-            digest=(self._seed, checksum),
+            seed=self._seed,
+            checksums=dict(self._checksums),
         )
 
 
@@ -170,8 +179,8 @@ def difference(ours: Judgement, theirs: Judgement) -> dict[str, Estimate]:
     Raises:
         ValueError: they were not judged on the same rows, in the same order, with the same seed.
     """
-    if ours.digest != theirs.digest:
-        raise ValueError(f"only judgements of the same rows, order and seed can be paired, seen {ours.digest} and {theirs.digest}")
+    if not ours.pairs_with(theirs):
+        raise ValueError("only judgements of the same rows, order and seed can be paired; these differ")
     return {
         name: interval(ours.metrics[name].value - theirs.metrics[name].value, ours.replicates[name] - theirs.replicates[name])
         for name in ours.metrics

@@ -125,7 +125,7 @@ class MicroF1(Decision):
 
 
 @dataclass(frozen=True)
-class _Mean(Metric):
+class Mean(Metric):
     """The mean of an amount for each row."""
 
     higher_is_better: ClassVar[bool] = False
@@ -151,7 +151,7 @@ class _Mean(Metric):
 
 
 @dataclass(frozen=True)
-class LogLoss(_Mean):
+class LogLoss(Mean):
     """The mean of minus the log of the true class's probability, in nats."""
 
     def amount(self, target: FloatArray, value: FloatArray) -> FloatArray:
@@ -162,7 +162,7 @@ class LogLoss(_Mean):
 
 
 @dataclass(frozen=True)
-class RMSE(_Mean):
+class RMSE(Mean):
     """The root of the mean squared error, in the target's own unit."""
 
     def amount(self, target: FloatArray, value: FloatArray) -> FloatArray:
@@ -175,7 +175,7 @@ class RMSE(_Mean):
 
 
 @dataclass(frozen=True)
-class MAE(_Mean):
+class MAE(Mean):
     """The mean absolute error, in the target's own unit."""
 
     def amount(self, target: FloatArray, value: FloatArray) -> FloatArray:
@@ -230,11 +230,11 @@ class AUROC(Metric):
     """
 
     inside: int = 4096
-    """Bins over [0, 1], .018 of log-odds each; below 0 and above 1 there are half as many."""
+    """Bins over [0, 1], .018 of log-odds each; as many below 0 (from -1e6 to -1e-6) and above 1 (to 1e6)."""
 
     def size(self, classes: int) -> int:  # noqa: ARG002
         """Non-events and events for each bin."""
-        return 4 * self.inside
+        return 6 * self.inside
 
     def score(self, value: FloatArray) -> FloatArray:
         """(M,) the event's score: the value itself, or the second column of two."""
@@ -242,17 +242,16 @@ class AUROC(Metric):
 
     def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
         """One cell a row."""
-        gone, score = missing(target), self.score(value).astype(float)
-        half = self.inside // 2
+        gone, score, bins = missing(target), self.score(value).astype(float), self.inside
         with np.errstate(divide="ignore", invalid="ignore"):
             odds = np.clip(np.log(score) - np.log1p(-score), -36, 36)  # as far as float64 goes below 1
-            out = np.log(np.abs(score)) / np.log(1e8)
-        middle = half + (odds + 36) / 72 * (self.inside - 1)
-        below = (1 - np.clip((out + 1) / 2, 0, 1)) * (half - 1)
-        above = half + self.inside + np.clip(out, 0, 1) * (half - 1)
+            out = np.log(np.abs(score)) / np.log(1e6)
+        middle = bins + (odds + 36) / 72 * (bins - 1)
+        below = (1 - np.clip((out + 1) / 2, 0, 1)) * (bins - 1)
+        above = 2 * bins + np.clip(out, 0, 1) * (bins - 1)
         place = np.where(score < 0, below, np.where(score > 1, above, middle)).astype(np.int64)
         event = np.asarray(target) == 1
-        return _hide((place + event * 2 * self.inside)[:, None], gone), _one(len(score), 1)
+        return _hide((place + event * 3 * bins)[:, None], gone), _one(len(score), 1)
 
     def read(self, statistic: FloatArray) -> FloatArray:
         """Over pairs of an event and a non-event; NaN unless there are both."""

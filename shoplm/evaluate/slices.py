@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from shoplm.evaluate.bootstrap import Estimate
+from shoplm.evaluate.metrics import Mean
 from shoplm.task import FloatArray, IntArray, Metric
 
 SHOWN = 20
@@ -21,6 +22,7 @@ SHOWN = 20
 TRACKED = 1000
 """Different values of one slice that are told apart at all; later ones go straight to "other"."""
 GROUPS = 20
+"""Groups of rows; a slice whose rows fill fewer than half of them has values and no intervals."""
 _T = 2.093
 """Student's t, 97.5 %, 19 degrees of freedom: 20 groups."""
 
@@ -54,7 +56,7 @@ class _SparseSums:
             keys = np.concatenate([self._keys, *(part[0] for part in self._waiting)])
             amounts = np.concatenate([self._sums, *(part[1] for part in self._waiting)])
             self._keys, place = np.unique(keys, return_inverse=True)
-            self._sums = np.bincount(place, amounts, len(self._keys))
+            self._sums = np.bincount(place, weights=amounts, minlength=len(self._keys)).astype(float)
             self._waiting, self._count = [], 0
         return self._keys, self._sums
 
@@ -89,7 +91,7 @@ class SliceSums:
 
         column = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         if not isinstance(column, pa.Array):
-            column = pa.array([None if value is None else str(value) for value in column], pa.string())
+            column = pa.array([None if value is None or value != value else str(value) for value in column], pa.string())
         encoded = column.cast(pa.string()).fill_null("missing").dictionary_encode()
         known = self._values.setdefault(name, {})
         for word in encoded.dictionary.to_pylist():
@@ -132,7 +134,8 @@ def _jackknifed(metric: Metric, span: tuple[int, int], group: IntArray, cell: In
     whole = grouped.sum(0)
     value, without = float(metric.read(whole)), metric.read(whole - grouped)
     without = without[~np.isnan(without)]
-    if np.isnan(value) or len(without) < 2:
+    if np.isnan(value) or len(without) < 2 or len(np.unique(group[here])) < GROUPS // 2:
         return Estimate(value, float("nan"), float("nan"))
     error = float(np.sqrt((len(without) - 1) / len(without) * np.square(without - without.mean()).sum()))
-    return Estimate(value, value - _T * error, value + _T * error)
+    most = np.inf if isinstance(metric, Mean) else 1.0  # losses and errors have no upper end, shares and areas have
+    return Estimate(value, max(0.0, value - _T * error), float(min(most, value + _T * error)))

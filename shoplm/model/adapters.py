@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic
 from torch import nn
 
 from shoplm.config import Config
@@ -29,15 +30,15 @@ class AdapterConfig(Config):
     """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``head``: the heads alone."""
     layers: int | None = None
     """How many top layers learn, at least 1; None = a third of them (``head``: none)."""
-    r: int = 16
+    r: int = pydantic.Field(16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0
     """LoRA's scale: the update is multiplied by lora_alpha / r."""
-    lora_dropout: float = 0.0
+    lora_dropout: float = pydantic.Field(0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | None = None
     """Names of the linear layers that get LoRA factors; None = all inside the learning layers."""
-    dropout: float | None = None
-    """Dropout inside the learning layers, [0, 1); None = as the backbone was pre-trained."""
+    dropout: float | None = pydantic.Field(0.0, ge=0, lt=1)
+    """Dropout inside the learning layers; None = as the backbone was pre-trained."""
 
 
 def cut_of(depth: int, config: AdapterConfig) -> int:

@@ -188,7 +188,7 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     place = str(kept.folder) if kept else _place(name)
     known = DEFAULT if name in DEFAULT_NAMES else name
     if name in DEFAULT_NAMES and kept is None:
-        _check_default(Path(place))
+        check_default(Path(place))
     with _quiet():
         import transformers
 
@@ -250,7 +250,12 @@ def _place(name: str) -> str:
     return name
 
 
-def _check_default(folder: Path) -> None:
+def check_default(folder: Path) -> None:
+    """The default backbone's weights and tokenizer are the published ones, byte for byte.
+
+    Raises:
+        BackboneError: they are not, or cannot be read.
+    """
     for file, digest in DEFAULT_DIGESTS.items():
         try:
             seen = hashlib.sha256((folder / file).read_bytes()).hexdigest()

@@ -118,8 +118,7 @@ def curves(journal: Journal, history: Sequence[Mapping[str, Any]]) -> Curves | N
         return None
     names = [name for name in (history[0] if history else {}) if name.startswith("valid_")]
     points = {name[6:].replace("_", " "): [(float(line["epoch"]), float(line[name])) for line in history] for name in names}
-    each = steps[-1]["step"] / steps[-1]["epoch"] if steps[-1]["epoch"] else None
-    return Curves([line["step"] for line in steps], [line["loss"] for line in steps], points, each)
+    return Curves([line["step"] for line in steps], [line["loss"] for line in steps], points)
 
 
 def history_of(journal: Journal) -> list[dict[str, Any]]:

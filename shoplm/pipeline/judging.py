@@ -243,7 +243,7 @@ def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, An
             return bundle.predict_proba(texts, name)[:, label].astype(float)
 
         words = moved(probability, text)
-        found.append(Example(text, words, answer[head], float(answer["probability"]), spec.labels[int(truth[head])]))
+        found.append(Example(text, answer[head], words, float(answer["probability"]), spec.labels[int(truth[head])]))
     return found
 
 

@@ -71,9 +71,10 @@ def origin(
 
 def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[str, str]:
     """Which column of a plain file is which of the contract: the user's ``--map`` first, then the task's own field names."""
-    from shoplm.data.importers.table import columns
+    from shoplm.data.importers.table import read
 
-    theirs = {name.strip().lower(): name for name in columns(data)}
+    first = next(iter(read([data], task.subject)), None)
+    theirs = {name.strip().lower(): name for name in (first.rows.column_names if first else ())}
     ours = set(contract.TABLES[task.subject].by_name)
     found: dict[str, str] = {}
     for target, source in mapping.items():  # `--map text=review_body`: the left side may be the task's word or the contract's

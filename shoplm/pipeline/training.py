@@ -215,8 +215,6 @@ class _Learning:
         fit, progress = self.fit_config, self.progress
         count = len(self.train_rows)
         assert fit.epochs is not None and fit.batch_size is not None
-        if fit.epochs < 1 or fit.batch_size < 1:
-            raise ConfigError(f"`{'epochs' if fit.epochs < 1 else 'batch_size'}`: expected at least 1")
         plan = Plan(self.tokens.lengths[:count], fit.epochs, fit.batch_size, fit.token_budget, fit.seed)
         learning = list(adapters.trainable(self.network).values())
         progress.say(describe.rows_line(self.task.subject, self.prepared, count, len(self.valid_rows)))

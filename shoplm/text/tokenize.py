@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 from tokenizers import Tokenizer as FastTokenizer
 
 from shoplm.config import Config
@@ -24,7 +25,7 @@ from shoplm.text.render import Prompt, Segment
 class TextConfig(Config):
     """How much of a text is read."""
 
-    max_length: int = 160
+    max_length: int = pydantic.Field(160, ge=8, le=8192)
     """Tokens of a prompt, special ones included, at most; what is longer is cut (``render.Segment.keep``)."""
 
 

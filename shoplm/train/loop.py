@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import pydantic
 import torch
 from torch import Tensor, nn
 
@@ -29,31 +30,31 @@ from shoplm.train.plan import Plan, Rows
 class FitConfig(Config):
     """How long and how fast to learn. None = chosen from the method and the number of rows, and written down."""
 
-    epochs: int | None = None
+    epochs: int | None = pydantic.Field(None, ge=1)
     """Passes over the train rows, at least 1."""
-    batch_size: int | None = None
+    batch_size: int | None = pydantic.Field(None, ge=1)
     """Rows of one optimizer step, at most."""
-    token_budget: int | None = None
+    token_budget: int | None = pydantic.Field(None, ge=1)
     """Tokens of one optimizer step, padding included, at most; None = as many as ``batch_size`` rows have."""
-    learning_rate: float | None = None
+    learning_rate: float | None = pydantic.Field(None, gt=0)
     """Highest rate of the backbone's weights."""
-    head_rate: float | None = None
+    head_rate: float | None = pydantic.Field(None, gt=0)
     """Highest rate of the heads; None = ten times ``learning_rate`` for ``full``, the same otherwise."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = 0.01
+    weight_decay: float = pydantic.Field(0.01, ge=0)
     """Decoupled decay of the backbone's matrices; biases, norms and heads never decay."""
-    warmup: float = 0.06
+    warmup: float = pydantic.Field(0.06, ge=0, lt=1)
     """Share of all steps over which the rate rises, [0, 1)."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls to zero after the warm-up."""
-    clip: float = 1.0
+    clip: float = pydantic.Field(1.0, gt=0)
     """Largest norm of the gradient."""
-    accumulate: int = 1
+    accumulate: int = pydantic.Field(1, ge=1)
     """Micro-batches of one optimizer step: it changes the memory, never the sum that is learnt from."""
-    average: float = 0.3
+    average: float = pydantic.Field(0.3, ge=0, lt=1)
     """Share of all steps, [0, 1), over whose end the weights are averaged: that mean answers. 0 = the last weights do."""
-    seed: int = 0
-    patience: int | None = None
+    seed: int = pydantic.Field(0, ge=0)
+    patience: int | None = pydantic.Field(None, ge=1)
     """Stop after so many epochs without a better validation; None = run all epochs."""
     precision: Precision | None = None
     """fp32 or bf16 (autocast); None = the faster one, measured at the start."""
@@ -111,19 +112,9 @@ def start(model: nn.Module, config: FitConfig) -> State:
     """A fresh optimizer over what learns.
 
     Raises:
-        ConfigError: a setting is out of range, or nothing learns.
+        ConfigError: nothing learns.
     """
     assert config.learning_rate is not None
-    for name, value, good in (
-        ("learning_rate", config.learning_rate, config.learning_rate > 0),
-        ("warmup", config.warmup, 0 <= config.warmup < 1),
-        ("accumulate", config.accumulate, config.accumulate >= 1),
-        ("weight_decay", config.weight_decay, config.weight_decay >= 0),
-        ("average", config.average, 0 <= config.average < 1),
-        ("clip", config.clip, config.clip > 0),
-    ):
-        if not good:
-            raise ConfigError(f"`{name}`: out of range, seen {value}; see `shoplm train --help`")
     head_rate = config.head_rate if config.head_rate is not None else config.learning_rate
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

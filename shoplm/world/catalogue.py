@@ -109,7 +109,8 @@ def _product(number: int, category: str, rng: np.random.Generator, said: Grammar
     shape, grammar = CATEGORIES[category], said.catalogue
     rank = float(rng.beta(1.6, 2.6))
     cents = int(shape.low + rank * (shape.high - shape.low)) * 100 + pick(rng, (0, 50, 90, 95, 99))
-    words = {name: grammar.say(name, rng, scope=category) for name in ("brand", "style", "noun", "material", "color", "use", "feature", "path", "sku")}
+    names = ("brand", "style", "noun", "material", "color", "use", "feature", "path", "sku")
+    words = {name: grammar.say(name, rng, scope=category) for name in names}
     others = [feature for feature in grammar.options(f"{category}.feature") if feature != words["feature"]]
     words["feature2"] = pick(rng, others)
     title = ""

@@ -99,7 +99,5 @@ def spoil_reviews(
     named = [(dataclasses.replace(review, review_id=f"r{number + 1:06d}"), tag) for number, (review, tag) in enumerate(rows)]
     kinds: list[tuple[Kind, str]] = [("rating_out_of_range", "rating_out_of_range"), ("empty_review", "empty_review")]
     kinds += [("copied_review", tag) for tag in sorted({tag for _, tag in named if tag.startswith("copied")})]
-    faults = [
-        Fault(kind, "reviews", "review_id", tuple(review.review_id for review, its in named if its == tag)) for kind, tag in kinds if written
-    ]
-    return [review for review, _ in named], faults
+    marked = [(kind, tuple(review.review_id for review, its in named if its == tag)) for kind, tag in kinds]
+    return [review for review, _ in named], [Fault(kind, "reviews", "review_id", ids) for kind, ids in marked if ids]

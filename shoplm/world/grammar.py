@@ -124,31 +124,31 @@ def _bodies(text: str) -> list[tuple[str, str]]:
 
 
 def _parse(name: str, body: str) -> _Choice:
-    tokens = [token for token in _MARKS.split(body) if token]
-    choice, end = _parse_choice(name, tokens, 0)
-    if end != len(tokens):
+    marks = [mark for mark in _MARKS.split(body) if mark]
+    choice, end = _parse_choice(name, marks, 0)
+    if end != len(marks):
         raise ValueError(f"rule `{name}`: a bracket is closed that was never opened")
     return _Choice(tuple(_trimmed(option) for option in choice.options if option))
 
 
-def _parse_choice(name: str, tokens: list[str], at: int) -> tuple[_Choice, int]:
+def _parse_choice(name: str, marks: list[str], at: int) -> tuple[_Choice, int]:
     options: list[_Phrase] = []
     phrase: list[str | _Name | _Choice] = []
-    while at < len(tokens) and tokens[at] != "]":
-        token = tokens[at]
-        if token == "|":
+    while at < len(marks) and marks[at] != "]":
+        mark = marks[at]
+        if mark == "|":
             options.append(tuple(phrase))
             phrase = []
-        elif token == "[":
-            inner, at = _parse_choice(name, tokens, at + 1)
-            if at == len(tokens):
+        elif mark == "[":
+            inner, at = _parse_choice(name, marks, at + 1)
+            if at == len(marks):
                 raise ValueError(f"rule `{name}`: a bracket is never closed")
             phrase.append(inner)
-        elif token == "{":
-            phrase.append(_Name(tokens[at + 1]))
+        elif mark == "{":
+            phrase.append(_Name(marks[at + 1]))
             at += 2
         else:
-            phrase.append(token)
+            phrase.append(mark)
         at += 1
     options.append(tuple(phrase))
     return _Choice(tuple(options)), at

@@ -22,8 +22,10 @@ Mood = Literal["pos", "neg", "mid"]
 
 SLIP_OF_STARS = 0.06
 """Share of reviews whose stars are not what the writer meant."""
+ASIDES = 0.55
+"""Share of longer reviews with a word about something else: the last one owned, what a friend thinks."""
 
-_GLAD: Mapping[int, float] = {1: 0.1, 2: 0.28, 3: 0.5, 4: 0.74, 5: 0.92}
+_GLAD: Mapping[int, float] = {1: 0.13, 2: 0.33, 3: 0.5, 4: 0.69, 5: 0.88}
 """Share of clauses in praise, by the stars that were meant."""
 _LENGTHS: Mapping[int, float] = {0: 0.1, 1: 0.22, 2: 0.28, 3: 0.18, 4: 0.09, 5: 0.05, 6: 0.04, 8: 0.025, 10: 0.015}
 """How many clauses about aspects; 0 is a review of a few words."""
@@ -75,7 +77,7 @@ def reviews(
         person, good = writers[user_id], items[item_id]
         gap = abs(good.runs + 0.5 * person.body) if CATEGORIES[good.category].sizes else 0.0
         meant = stars_meant(person, good, gap, rng)
-        subject = _Subject(good, meant, gap < 0.8, _facts(person, good, said, language))
+        subject = _Subject(good, meant, gap < 0.8, _facts(person, good, language))
         title, body = _title(subject, person, rng, said.reviews, language), _body(subject, person, rng, said, language)
         made.append(
             Review(
@@ -96,8 +98,7 @@ def reviews(
 def stars_meant(person: Shopper, good: Product, gap: float, rng: np.random.Generator) -> int:
     """What the shopper makes of the product, in stars: quality and fit first, then price, mood and chance.
 
-    Args:
-        gap: how far the product is from fitting, in sizes, at least 0.
+    ``gap`` is how far the product is from fitting, in sizes, at least 0.
     """
     liked = 3.85 + 1.15 * good.quality - 1.1 * max(0.0, gap - 0.5) - 0.25 * person.thrift * good.price_rank + 0.35 * person.mood
     return int(np.clip(round(liked + rng.normal(0, 0.8)), 1, 5))
@@ -112,7 +113,7 @@ def _some(pairs: list[tuple[tuple[str, str], int]], count: int, rng: np.random.G
     return [pairs[i] for i in rng.permutation(len(pairs))[: max(count, 0)]]
 
 
-def _facts(person: Shopper, good: Product, said: Grammars, language: Language) -> dict[str, str]:
+def _facts(person: Shopper, good: Product, language: Language) -> dict[str, str]:
     sizes = CATEGORIES[good.category].sizes
     price = f"£{good.price_cents / 100:.2f}" if language == "en" else f"{good.price_cents // 100}块"
     return good.facts() | {"size": person.size(sizes) if sizes else "M", "price": price}
@@ -122,9 +123,9 @@ def _title(subject: _Subject, person: Shopper, rng: np.random.Generator, grammar
     if rng.random() < 0.15:
         return None
     mood = mood_of(subject.stars)
-    if rng.random() < 0.1:  # some write a title that the body takes back
+    if rng.random() < 0.15:  # some write a title that the body takes back
         mood = pick(rng, ("pos", "neg", "mid"))
-    kind = "any_title" if rng.random() < 0.3 else f"{mood}_title"
+    kind = "any_title" if rng.random() < 0.45 else f"{mood}_title"
     facts = {**subject.facts, "x": _noun(subject, rng, grammar), "y": _noun(subject, rng, grammar)}
     title = grammar.say(kind, rng, facts)
     if language == "zh":
@@ -139,12 +140,17 @@ def _body(subject: _Subject, person: Shopper, rng: np.random.Generator, said: Gr
         facts = {**subject.facts, "x": _noun(subject, rng, grammar), "y": _noun(subject, rng, grammar)}
         clauses = [grammar.say(f"short_{mood}", rng, facts)]
     else:
-        clauses = _turns(_clauses(length, subject, rng, grammar), subject, rng, grammar)
-        if rng.random() < 0.3:
+        parts = _clauses(length, subject, rng, grammar)
+        clauses = _turns(parts, subject, rng, grammar)
+        plain = any(its == mood for its, _ in parts)
+        if rng.random() < (0.15 if plain else 0.6):  # who never says what is meant teaches nothing
             clauses.append(grammar.say(f"{mood}_whole", rng, subject.facts))
         if rng.random() < 0.07:
             clauses.insert(0, grammar.say({"neg": "sarcasm", "pos": "joke", "mid": "mid_whole"}[mood], rng, subject.facts))
-        for _ in range(int(rng.random() * 2.4)):
+        if rng.random() < ASIDES:
+            facts = {**subject.facts, "x": _noun(subject, rng, grammar)}
+            clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("aside", rng, facts))
+        for _ in range(int(rng.random() * 2.2)):
             clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("context", rng, subject.facts))
     clauses = [reworded(clause, said.words_of_reviews, 0.6, rng) for clause in clauses]
     stops = [grammar.say("stop", rng) for _ in clauses]
@@ -154,7 +160,7 @@ def _body(subject: _Subject, person: Shopper, rng: np.random.Generator, said: Gr
 def _clauses(count: int, subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> list[tuple[Mood, str]]:
     """What is said about ``count`` aspects, and in which mood; an aspect comes again only when all have come."""
     good = subject.product
-    every = {aspect: 1.0 for aspect in CATEGORIES[good.category].aspects} | {aspect: 0.3 for aspect in BUYING}
+    every = dict.fromkeys(CATEGORIES[good.category].aspects, 1.0) | dict.fromkeys(BUYING, 0.3)
     every[good.strong] += 1.0
     every[good.weak] += 1.0
     left: dict[str, float] = {}
@@ -201,5 +207,3 @@ def _turns(clauses: Sequence[tuple[Mood, str]], subject: _Subject, rng: np.rando
 
 def _noun(subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> str:
     return grammar.say(f"{pick(rng, CATEGORIES[subject.product.category].aspects)}.x", rng, subject.facts)
-
-

@@ -3,7 +3,7 @@
 The tables are a pure function of the configuration: same settings, same bytes. Nothing is written but by
 ``write_csv``. Wrong on purpose, and listed by ``planted_faults``: reviews copied across products, reviews
 without a word, ratings of 7, products without description or at price 0, and one visitor who is a bot. Stars
-carry about 6 % slips. Everything else is as clean as a shop ever is.
+carry about 6 % slips, intents about 3 %. Everything else is as clean as a shop ever is.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def _write_aside(table: pa.Table, target: Path) -> None:
             pa.csv.write_csv(table, file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, target)
+        Path(aside).chmod(0o644)  # mkstemp makes files that nobody else may read
+        Path(aside).replace(target)
     except BaseException:
-        os.unlink(aside)
+        Path(aside).unlink()
         raise

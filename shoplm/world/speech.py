@@ -16,8 +16,9 @@ Language = Literal["en", "zh"]
 
 _BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou](?!ne\b|se\b|ni))")
 _QUESTION = re.compile(
-    r"(^|: |, |\b(so|well|right|ok) )(who|what|when|where|which|how|why|is|are|do|does|did|can|could|will|would|has|have|had|should|was|may)\b"
-    r"(?! (a|the) (bit|while))|[吗呢么嘛]$|什么|多少|多久|哪|怎么|几[天时号]|能不能|可不可以|是不是|有没有",
+    r"(^|: |, |\b(so|well|right|ok) )"
+    r"(who|what|when|where|which|how|why|is|are|do|does|did|can|could|will|would|has|have|had|should|was|may)\b"
+    "|[吗呢么嘛]$|什么|多少|多久|哪|怎么|几[天时号]|能不能|可不可以|是不是|有没有",
     re.IGNORECASE,
 )
 _NEIGHBOURS = {
@@ -25,7 +26,7 @@ _NEIGHBOURS = {
     "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb", "w": "qe", "x": "zc",
     "y": "tu", "z": "x",
 }  # fmt: skip
-_HOMOPHONES = {"在": "再", "的": "得", "做": "作", "已": "以", "帐": "账", "账": "帐", "到": "道", "是": "事", "了": "啦", "它": "他", "吗": "嘛", "就": "旧"}
+_HOMOPHONES = dict(zip("在的做已帐账到是了它吗就", "再得作以账帐道事啦他嘛旧", strict=True))
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,9 @@ def draw_hand(rng: np.random.Generator) -> Hand:
 def written(clauses: Sequence[str], stops: Sequence[str], hand: Hand, rng: np.random.Generator, language: Language) -> str:
     """Clauses as one text, each a sentence, in the hand of one person.
 
-    Args:
-        clauses: without stops at their ends.
-        stops: what each clause ends in; a hand may leave it out or shout instead.
+    ``stops`` says what each clause ends in; a hand may leave it out or shout instead.
     """
-    sentences = []
+    sentences: list[str] = []
     for clause, stop in zip(clauses, stops, strict=True):
         if hand.shouts and rng.random() < 0.4:
             stop = ("!!" if rng.random() < 0.3 else "!") if language == "en" else "！"

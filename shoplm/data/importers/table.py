@@ -10,6 +10,7 @@ import codecs
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -149,7 +150,7 @@ def _delimiter(sample: str) -> str:
     best, choice = (0.0, 1), "\x1f"  # with one column only, nothing divides a line
     for delimiter in _DELIMITERS:
         try:
-            rows = [row for _, row in zip(range(30), csv.reader(sample.splitlines(keepends=True), delimiter=delimiter), strict=False) if row]
+            rows = [row for row in islice(csv.reader(sample.splitlines(keepends=True), delimiter=delimiter), 30) if row]
         except csv.Error:
             continue
         if len(rows) > 2:
@@ -248,6 +249,8 @@ def _json_chunk(file: Path, table: str, lines: list[str], numbers: list[int]) ->
         rows = [_parse(line) for line in lines]
     except (ValueError, RecursionError):
         rows = [_parsed(line, number, faults) for line, number in zip(lines, numbers, strict=True)]
+    if any("\\u" in line for line in lines):
+        rows = [row if _sound(row) else _half(line, number, faults) for row, line, number in zip(rows, lines, numbers, strict=True)]
     if set(map(type, rows)) != {dict}:
         for row, line, number in zip(rows, lines, numbers, strict=True):
             if row is not _FAULTY and type(row) is not dict:
@@ -277,17 +280,38 @@ def _parsed(line: str, number: int, faults: list[Fault]) -> Any:
         return _FAULTY
 
 
+def _sound(row: Any) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, TypeError):  # TypeError: a row that is faulty already
+        return row is _FAULTY
+    return True
+
+
+def _half(line: str, number: int, faults: list[Fault]) -> Any:
+    fix = r"write both halves, such as \ud83d\ude00, or the character itself"
+    faults.append(Fault(number, "", line.strip()[:SEEN_LENGTH], r"holds half a character (a lone \ud800 to \udfff)", fix))
+    return _FAULTY
+
+
 def _json_column(values: list[Any]) -> tuple[pa.Array, bool]:
     """The values in their own type, or, when they are of several, each as a JSON document (then True)."""
     kinds = set(map(type, values)) - {type(None)}
-    if len(kinds) <= 1 and not kinds & {dict, list} or kinds == {int, float}:
+    if (len(kinds) <= 1 and not kinds & {dict, list}) or kinds == {int, float}:
         try:
             return pa.array(values, pa.float64() if float in kinds else None), False
         except (pa.ArrowException, OverflowError):
             pass
     elif kinds == {list} and all(item is None or type(item) is str for value in values if value for item in value):
         return pa.array(values, contract.LIST), False
-    return pa.array([None if value is None else json.dumps(value) for value in values], pa.string()), True
+    return pa.array([None if value is None else _document(value) for value in values], pa.string()), True
+
+
+def _document(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:  # 1e999 is infinite to Python and no number to JSON
+        return json.dumps(str(value))
 
 
 # parquet

@@ -51,23 +51,21 @@ refund_status = where is my [refund|money]
 | was the {amount} paid out yet | the bank sees no transfer from you | order was cancelled {day}, the charge is still there
     | you promised my {amount} by {day}
 | return arrived at your place says the courier, and then? | I got only part of my money for {order} | has my reimbursement been processed
-    | refunded to which card, I closed the old one
-    | still waiting to be paid back | the {item} went back ages ago, what about the cash
+    | refunded to which card, I closed the old one | still waiting to be paid back | the {item} went back ages ago, what about the cash
 wrong_item = I [got|received] [the wrong thing|someone else's order|a different {item}]
     | I ordered {color} and [got another colour|it is not {color}] | this is not what I ordered
     | the box says {item} but inside is something else
 | the label has another name on it | you sent me size {size}, I asked for {size2} | instead of the {item} there was a [mug|scarf|toy]
     | mix-up with {order}, not my article
 | the sku on the bag is {sku}, mine should be different | wrong {item} in the parcel, who gets mine | I think two orders were switched
-    | that is a men's model, mine was women's
-    | not the {item} from the picture, a whole other brand | someone in {city} probably has mine
+    | that is a men's model, mine was women's | not the {item} from the picture, a whole other brand | someone in {city} probably has mine
 missing_item = [part|half] of my order is missing | I ordered [two|three] and only one was in the box | the {item} was not in the parcel
     | box came without the [charger|strap|manual|lid|belt]
 | {order} is incomplete | you charged me for [two|three], delivered one | the bag was [open|empty] when it came
     | where is the rest of my order
 | one thing on the packing slip is not there | the {item} came, the other one did not
-    | there should be a [cable|second pillowcase|spare part] with it
-    | looked through all the paper, no {item} | my free gift was not included | delivery one of two came, what about two of two
+    | there should be a [cable|second pillowcase|spare part] with it | looked through all the paper, no {item}
+    | my free gift was not included | delivery one of two came, what about two of two
 damaged_item = the {item} [arrived|came] [broken|damaged|cracked|scratched] | there is a [hole|stain|dent|crack] in my new {item}
     | the box was crushed and so is what is inside
 | it does not [switch on|work], straight from the box | [leaking|in pieces] when I opened it | the {item} has a fault, see photo
@@ -84,43 +82,39 @@ size_advice = which size should I [take|order|get] | I am 1{two} cm and {two} kg
 | is {size} the same as in other brands | I wear a {size} in jeans, what would that be here
     | [will|would] {size} fit someone with [broad shoulders|wide feet|long arms] | where is the size chart for the {item}
 | what are the measurements of a {size} | how long is it on a tall person | is it cut [slim|loose] | my chest is {two} cm, what do I pick
-    | never bought {brand}, do I size up
-    | {who} is usually {size}, is that right for this one | how does it fall at the hips | EU to UK conversion please
-stock_question = [is|will] the {item} [in stock|available|be back] | when do you get [more|the {color} one]
+    | never bought {brand}, do I size up | {who} is usually {size}, is that right for this one | how does it fall at the hips
+    | EU to UK conversion please
+stock_question = is the {item} [in stock|available] | will the {item} be back | when do you get [more|the {color} one]
     | [sold out|unavailable] in {size}, when again | do you [have|carry] the {item} in {color}
 | any {size} left | can I be told when it is back | how many of {sku} are there | is the {item} [discontinued|gone for good]
     | does the shop in {city} have it
 | the page says only 2 left, true? | can I reserve one | are you getting the new {brand} | {color} vanished from the site
-    | preorder, when does it ship
-    | I cannot add {size} to the basket, is it gone | will there be more before {day}
+    | preorder, when does it ship | I cannot add {size} to the basket, is it gone | will there be more before {day}
 product_question = is the {item} [waterproof|dishwasher safe|vegan|machine washable] | what is the {item} made of
     | does it [work with|fit] [an iPhone|induction|a 15 inch laptop] | how heavy is it
 | where is the {item} made | how long does the battery last on the {item} | does it come with a [cable|lid|case]
     | can I put it in the oven | is {sku} the new version | how do I [wash|clean|look after] it
 | is there real leather in it | is the {color} more green or more blue | how many litres does it hold
-    | can I use it abroad, what plug is it
-    | does it have [pockets|a lining|a timer] | is it safe for [kids|sensitive skin] | how bright is it
+    | can I use it abroad, what plug is it | does it have [pockets|a lining|a timer] | is it safe for [kids|sensitive skin]
+    | how bright is it
 compare_products = what is the difference between the {brand} and the {brand2} | which {item} is better, {brand} or {brand2}
     | [is|why is] the dear one [worth it|so much more] | cannot decide between two {item} models
 | how does {sku} compare to last year's | would you take the {brand} or the other one | which of the two lasts longer
     | is the {brand2} just the same with another name
 | help me choose, [{color} one|{brand}] or {brand2} | pros and cons of both please | I have three in my basket and need one
-    | which one do people send back less
-    | old model against new model, what changed | does the cheap one do the same
+    | which one do people send back less | old model against new model, what changed | does the cheap one do the same
 delivery_options = how much is [delivery|shipping|postage] [to {city}|abroad|for two]
     | do you [ship|deliver] to [{city}|Ireland|islands|Norway] | can it come by {day} | is there express | free delivery from what amount
 | can I pick it up in a shop | do you deliver on [Saturday|Sunday|evenings] | how fast is standard | can I choose the courier
     | could it go to a [locker|neighbour|parcel shop]
 | if I order now, when is it here | do I pay customs | can two orders travel together to save postage
-    | I am only home after six, is there a time slot
-    | next day to {city}, possible? | does it cost extra to carry it upstairs
+    | I am only home after six, is there a time slot | next day to {city}, possible? | does it cost extra to carry it upstairs
 price_match = I saw the {item} [cheaper|for less] [elsewhere|on another site|in {city}]
     | it dropped [the day after I bought it|by {amount}], can I get the difference | do you match prices
 | {brand} sells it for {amount} less, can you do that too | will it be in the sale soon | is that your best price
     | two {item}s, is there a discount for that | the shelf said less than the website
 | bought on {day}, reduced today, that is unfair | student or nurse discount? | why did the price go up overnight
-    | could you give me the same deal as last week
-    | can you beat {amount} | I would buy right now if it were a bit cheaper
+    | could you give me the same deal as last week | can you beat {amount} | I would buy right now if it were a bit cheaper
 """
 
 MONEY_AND_ACCOUNT = """
@@ -129,15 +123,13 @@ coupon_problem = [my|the] [code|coupon|voucher] {code} [does not work|is refused
 | newsletter promised ten percent and the basket shows none | can I use two codes together
     | forgot to put in {code}, can you add it to {order} | I paid full price although I had a voucher
 | the app ate my coupon | minimum spend for {code}? | {code} vanished when I changed the size | why is my birthday offer gone
-    | welcome discount never came
-    | it takes the code and the total stays the same
+    | welcome discount never came | it takes the code and the total stays the same
 payment_failed = my [card|payment] [was declined|was refused|does not go through] | I cannot [pay|check out] with {pay}
     | it [hangs|freezes] on the last step | charged [twice|two times] for {order}
 | the bank took {amount} but there is no order | error [402|51|E-17] at checkout | {pay} keeps sending me back to the basket
     | the code from my bank never comes
 | money left my account and the page says failed | do you take {pay} | can I pay later or in parts | I pressed pay and got a white page
-    | it says insufficient funds, which is wrong
-    | try again tomorrow, says {pay}, is it you or them | two holds on my card, one order
+    | it says insufficient funds, which is wrong | try again tomorrow, says {pay}, is it you or them | two holds on my card, one order
 invoice_request = [I need|can I have|please send|where do I find] [an invoice|a receipt|a bill] for {order}
     | my company needs the VAT number on it | the invoice has the wrong name | pdf of what I paid on {day} please
 | accounting asks for proof of purchase | put my tax id on the bill | lost the paper receipt for the {item} | need it for the insurance
@@ -149,49 +141,47 @@ gift_card = [I want to buy|do you sell] gift [cards|vouchers] | my gift card [do
 | gift card for {who}, can it come by mail today | does the gift card run out | I scratched off the number and cannot read it
     | paid with a gift card and returned it, where is the credit
 | can I turn my gift card into money | got a present card from {who}, how do I use it | the {amount} card never reached the person
-    | put a message on the gift card
-    | need something for {who}, easiest is a card I think
+    | put a message on the gift card | need something for {who}, easiest is a card I think
 loyalty_points = how many points do I have | my points for {order} are missing | when do points [expire|run out] | can I pay with points
     | what do I get for {points} points | why am I no longer a gold member
 | I forgot to scan my card at the till | do returned things cost me points | can {who} and I share one points account
-    | how do I join the club | points from {day} not there yet
-    | is there a bonus on my birthday | lost all my stars after the update | what level am I
+    | how do I join the club | points from {day} not there yet | is there a bonus on my birthday | lost all my stars after the update
+    | what level am I
 change_address = [I need to|can I|please] change the [address|delivery address] [for {order}|of my order|]
     | I moved to {city}, [the parcel goes to the old flat|update my details] | typo in my street name
 | wrong house number on {order} | please send it to my [office|mum's|neighbour] instead | can the courier bring it somewhere else
     | I put the billing address where the shipping one goes
 | we will be away on {day}, deliver it to {city} | postcode is wrong, should be {zip}
-    | my name changed after the wedding, fix it on the parcel | remove my old address
-    | flat number is missing, will it still come | redirect {order} | it is going to the wrong place, I live in {city} now
+    | my name changed after the wedding, fix it on the parcel | remove my old address | flat number is missing, will it still come
+    | redirect {order} | it is going to the wrong place, I live in {city} now
 account_login = I [cannot|can't] [log in|sign in|get into my account] | [forgot|lost] my password
     | the reset [mail|link] [never comes|has expired] | my account is locked | it says my email does not exist
 | I want to [delete|close] my account | how do I change my [email|password|phone number] | someone else ordered with my account
     | the six digit code does not arrive | logged out every time
 | I have two accounts, merge them | cannot see my old orders after signing in | is my account hacked, I see a strange address
-    | it keeps asking me to register
-    | the app throws me out
+    | it keeps asking me to register | the app throws me out
 newsletter = [stop|please stop] [sending me mails|the newsletter|texting me] | how do I unsubscribe | three emails a day is too much
     | take me off the list | I clicked unsubscribe and still get ads
 | I want the newsletter, how | the link at the bottom of your mail is broken | only mail me about {item}s please
-    | your messages go to spam
-    | who gave you my address | how do I get texts about sales | too many notifications from the app | no more catalogues in my letterbox
+    | your messages go to spam | who gave you my address | how do I get texts about sales | too many notifications from the app
+    | no more catalogues in my letterbox
 warranty = is there [a guarantee|a warranty] on the {item} | how long is the warranty
     | my {item} [stopped working|broke|died] after [five|eight|fourteen] months | do I need the receipt for a repair | can it be repaired
 | battery holds nothing after a year, is that covered | the sole came off after [ten|six] months of normal use | who fixes {brand} things
     | manufacturer or you, who do I ask about a fault
 | bought on {day} last year, handle snapped | do you sell spare parts for {sku} | does water damage count
-    | register my {item} for the longer guarantee
-    | it was fine until last week, now it makes a noise
+    | register my {item} for the longer guarantee | it was fine until last week, now it makes a noise
 talk_to_human = [I want to|let me|can I] [speak to|talk to] [a person|a human|someone|an agent] | are you a [robot|bot]
     | this is going nowhere, get me [your boss|a manager] | give me a phone number | call me back
 | you do not understand me, is anyone there | not a machine please | I have written four times, who can really help
-    | when is the hotline open | I would like to complain about [your staff|the driver|how I was treated]
-    | transfer me | your answers are useless | somebody with a name please | put me through to customer service
+    | when is the hotline open | I would like to complain about [your staff|the driver|how I was treated] | transfer me
+    | your answers are useless | somebody with a name please | put me through to customer service
 """
 
 OUT_OF_SCOPE = """
-oos = what is the weather [in {city}|tomorrow|like on {day}] | tell me a joke | who will win the election
-    | what do you think of the [president|government|prime minister] | how do I cook [rice|an egg|lentils] | asdkjh [qwe|lkj|zzz] {two}
+oos = what is the weather [in {city}|tomorrow|like on {day}] | [tell me|know|got] a joke about [cats|doctors|lawyers|{city}|my {noun}]
+    | who will win the election | what do you [think|make] of the [president|government|prime minister|mayor of {city}]
+    | how do I cook [rice|an egg|lentils] | asdkjh [qwe|lkj|zzz] {two}
 | what is {two} times {two2} | do you love me | who won the [match|cup|race] on {day} | write me a poem about {city}
     | [translate|say] good morning [in|into] [Spanish|Polish|Korean]
 | is there life on Mars | best way from {city} to the airport | [blah|bla] [blah|bla] [blah|la] | how old is the [universe|queen|moon]
@@ -225,6 +215,18 @@ after = thanks | thank you | please hurry | I need it by {day} | not in a hurry 
     | many thanks in advance | the number is {order} | my mail is {mail} | you can call me on {phone}
 | if not, I would like my money back | sorry for the trouble | is that normal | it never happened before | how does that work
     | or do I have to send it back | {who} is waiting for it
+settled = {other} - that one is solved by now | last time I asked you: {other}
+    | {who} wrote to you earlier: {other}. My question is another | not this: {other} | first I thought: {other}
+    | before you ask, this is not about {topic} | {other}, but that can wait | I found the answer to this one myself: {other}
+    | forget my earlier message ({other}) | I know how {topic} works | your bot understood: {other}. No
+    | it has nothing to do with {topic} | I keep reading about {topic} on your help page | {topic} was fine
+    | the mail about {topic} is clear to me
+later = {other}, but that is for another day | once this is done I will ask about {topic} | do not send me to the page on {topic}
+    | and no, I am not asking: {other} | {topic} can wait | please do not answer about {topic} | I can sort out {topic} by myself
+    | after that, maybe: {other} | the last agent told me all about {topic}, not helpful
+topic = tracking | a refund | returns | an exchange | a cancellation | the delivery | the address | my size | the stock | a coupon
+    | the payment | the invoice | the warranty | gift cards | my points | the password | the newsletter | prices | a damaged parcel
+    | a missing part | the hotline
 polite = could you tell me: {core} | I would like to know, {core} | quick one: {core} | {core}, is that possible
     | maybe a silly question, {core} | so {core} | well, {core} | right, {core} | problem: {core} | ok {core}
 item = {noun} | {noun} | {noun} | {noun} | {brand} {noun} | {color} {noun} | thing I ordered

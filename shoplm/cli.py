@@ -1,0 +1,274 @@
+"""The command line: parses, calls one function of the pipeline, says where the result is and what to type next.
+
+Results go to stdout, progress to stderr. The user's mistakes end in one line and exit code 2,
+failures in 1; a bug keeps its traceback. Everything heavy is imported inside its command.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shoplm import __version__
+from shoplm.errors import DataError, ShopLMError
+
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path)
+
+
+class _Doors(click.Group):
+    """Turns ShopLM's own errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except ShopLMError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(f"stopped; {_after_interrupt(ctx)}", err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            ctx.exit(1)
+        except MemoryError:
+            click.echo("error: memory ran out; set a smaller batch_size or max_length", err=True)
+            ctx.exit(1)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order in which a newcomer meets them."""
+        return list(self.commands)
+
+
+def _after_interrupt(ctx: click.Context) -> str:
+    if ctx.invoked_subcommand == "train":
+        return "what was saved is kept: give the same command with --resume to go on"
+    return "nothing was half-written"
+
+
+@click.group(cls=_Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="shoplm")
+def main() -> None:
+    """One language model for the whole shop: fine-tune it on your own tables.
+
+    Start with: shoplm demo
+    """
+
+
+@main.command()
+@click.option("--out", type=FOLDER, default=Path("shoplm-demo"), show_default=True, help="Where the sample shop, the bundle and the report go.")
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def demo(out: Path, language: str, seed: int) -> None:
+    """Sample shop -> fine-tuned model -> one-page report. Offline, no question asked."""
+    from shoplm.pipeline.demo import demo as run
+    from shoplm.pipeline.progress import Terminal
+
+    found = run(out, language=language, seed=seed, progress=Terminal())
+    click.echo(str(found))
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--sample", is_flag=True, help="Fill it with the sample shop.")
+@click.option("--shoppers", type=click.IntRange(min=10, max=100_000), default=400, show_default=True)
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> None:
+    """Make an empty shop, or a sample one, in FOLDER."""
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.demo import fill
+    from shoplm.pipeline.progress import Terminal
+
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise DataError(f"{folder}: exists and is not empty; give a new folder")
+    if not sample:
+        Shop(folder, create=True)
+        click.echo(f"shop: {folder}\nnext: shoplm import table reviews.csv --shop {folder}")
+        return
+    report = fill(folder, shoppers=shoppers, language=language, seed=seed, progress=Terminal())
+    click.echo(f"{report}\nshop: {folder}\nnext: shoplm check --shop {folder}")
+
+
+@main.command("import")
+@click.argument("format_name", metavar="FORMAT")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--shop", type=FOLDER, required=True, help="The shop's folder; made if it is not there.")
+@click.option("--table", help="The table to fill; without it the file's name tells.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="Our column name and the file's.")
+@click.option("--strict", is_flag=True, help="Refuse the whole file at its first faulty row.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def import_(format_name: str, files: tuple[Path, ...], shop: Path, table: str | None, pairs: tuple[str, ...], strict: bool, as_json: bool) -> None:
+    """Bring FILES of FORMAT (table: csv, jsonl, parquet) into a shop; a second time changes nothing."""
+    from shoplm.data.shop import Shop
+
+    report = Shop(shop, create=True).import_files(*files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict)
+    _show(report.plain(), str(report), as_json, f"shoplm check --shop {shop}")
+
+
+@main.command()
+@click.option("--shop", type=FOLDER, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def check(shop: Path, as_json: bool) -> None:
+    """What is in a shop, and what is wrong with it."""
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.health import check as look
+
+    found = look(Shop(shop))
+    _show(found.plain(), str(found), as_json, f"shoplm train sentiment --shop {shop} --out sentiment")
+
+
+@main.command(context_settings={"ignore_unknown_options": False})
+@click.argument("words", metavar="NAME... [KEY=VALUE]...", nargs=-1, required=True)
+@click.option("--shop", type=FOLDER, help="A shop's folder.")
+@click.option("--data", type=FILE, help="A plain csv, jsonl or parquet file.")
+@click.option("--out", type=FOLDER, required=True, help="The bundle's folder.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column (text=review_body).")
+@click.option("--backbone", help="default, a folder, or a model's id.")
+@click.option("--method", help="full, lora or head.")
+@click.option("--target", help="The column whose values are to be learnt.")
+@click.option("--where", help="A SQL condition on the rows, such as \"country = 'DE'\".")
+@click.option("--recipe", type=FILE, help="A YAML file of settings.")
+@click.option("--seed", type=click.IntRange(min=0))
+@click.option("--resume", is_flag=True, help="Go on with the run that stands in OUT.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def train(
+    words: tuple[str, ...], shop: Path | None, data: Path | None, out: Path, pairs: tuple[str, ...], recipe: Path | None, resume: bool, as_json: bool, **given: Any
+) -> None:
+    """Fine-tune the backbone for tasks (sentiment, intent) and write a bundle.
+
+    Settings: epochs batch_size max_length learning_rate optimizer weight_decay warmup schedule seed
+    patience layers r lora_alpha … as KEY=VALUE.
+    """
+    from shoplm.pipeline.config import RunConfig
+    from shoplm.pipeline.progress import Terminal
+    from shoplm.pipeline.training import train as run
+
+    names = [word for word in words if "=" not in word]
+    settings = [word for word in words if "=" in word]
+    config = RunConfig.read(names, recipe, settings, **given)
+    bundle = run(config, shop=shop, data=data, mapping=_pairs(pairs), out=out, resume=resume, progress=Terminal())
+    where = f"--shop {shop}" if shop else f"--data {data}{''.join(f' --map {pair}' for pair in pairs)}"
+    lines = [f"{task} {name}: {_figure(found)}" for task, said in bundle.metrics.items() for name, found in said.get("metrics", {}).items()]
+    first = bundle.tasks[0] if len(bundle.tasks) > 1 else ""
+    text = "\n".join(["on validation rows:", *lines, f"bundle: {out}", f"report: {out / 'run' / 'report.html'}"])
+    _show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, " ".join(f"shoplm evaluate {out} {first} {where}".split()))
+
+
+@main.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("name", required=False)
+@click.option("--shop", type=FOLDER)
+@click.option("--data", type=FILE)
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS")
+@click.option("--split", default="test", show_default=True, help="train, valid, test or all.")
+@click.option("--where", help="A SQL condition on the rows; without it the one of the training.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--no-baselines", is_flag=True, help="Only the model itself.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def evaluate(
+    bundle: Path, name: str | None, shop: Path | None, data: Path | None, pairs: tuple[str, ...], split: str, where: str | None, precision: Any, no_baselines: bool, as_json: bool
+) -> None:
+    """Judge a bundle on rows with known answers, beside a majority guess and a TF-IDF model, with 95 % intervals."""
+    from shoplm.pipeline import judging
+    from shoplm.pipeline.bundle import load
+    from shoplm.pipeline.progress import Terminal
+
+    loaded = load(bundle)
+    found = judging.evaluate(
+        loaded, name, shop=shop, data=data, mapping=_pairs(pairs), split=split, where=where, baselines=not no_baselines,
+        examples=0 if as_json else 3, precision=precision, progress=Terminal(),
+    )  # fmt: skip
+    page = judging.report(found, loaded)
+    _show(found.plain(), f"{found}\nreport: {page}", as_json, f"shoplm predict {bundle} {found.task} --text '…'")
+
+
+@main.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("name", required=False)
+@click.option("--data", type=FILE, help="A csv, jsonl or parquet file of rows to answer.")
+@click.option("--text", "texts", multiple=True, help="A text to answer; may be given several times.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS")
+@click.option("--out", type=FILE, help="Write answers there (.csv, .jsonl or .parquet) instead of to stdout.")
+def predict(bundle: Path, name: str | None, data: Path | None, texts: tuple[str, ...], pairs: tuple[str, ...], out: Path | None) -> None:
+    """Answer texts, or every row of a file, in order."""
+    from shoplm.pipeline.bundle import load
+    from shoplm.pipeline.predicting import predict_file
+    from shoplm.pipeline.progress import Terminal
+
+    if (data is None) == (not texts):
+        raise DataError("nothing to answer: give either --data FILE or --text '…'")
+    loaded = load(bundle)
+    if data is not None:
+        count = predict_file(loaded, name, data, out, _pairs(pairs), Terminal())
+        click.echo(f"{count:,} answers{f' in {out}' if out else ''}\nnext: shoplm evaluate {bundle} --data FILE", err=True)
+        return
+    for row in loaded.predict(list(texts), name):
+        click.echo(json.dumps(row, ensure_ascii=False))
+    click.echo(f"next: shoplm predict {bundle} --data FILE --out answers.csv", err=True)
+
+
+@main.command()
+@click.argument("bundle", type=FOLDER)
+def verify(bundle: Path) -> None:
+    """Check every file of a bundle against its checksums, and that it answers."""
+    from shoplm.pipeline.predicting import verify as look
+
+    click.echo(f"{look(bundle)}\nnext: shoplm predict {bundle} --text '…'")
+
+
+@main.command()
+def doctor() -> None:
+    """What this machine has, and what is missing."""
+    from shoplm.pipeline.doctor import examine
+
+    found = examine()
+    click.echo(str(found))
+    sys.exit(0 if found.well else 1)
+
+
+def _pairs(given: Iterable[str]) -> dict[str, str]:
+    """``ours=theirs`` as a mapping.
+
+    Raises:
+        DataError: one has no ``=``.
+    """
+    found: dict[str, str] = {}
+    for pair in given:
+        ours, equals, theirs = pair.partition("=")
+        if not equals or not ours.strip() or not theirs.strip():
+            raise DataError(f"--map {pair}: expected OURS=THEIRS, such as text=review_body")
+        found[ours.strip()] = theirs.strip()
+    return found
+
+
+def _figure(found: dict[str, Any]) -> str:
+    if found["value"] is None:
+        return "-"
+    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+
+
+def _show(plain: dict[str, Any], text: str, as_json: bool, after: str) -> None:
+    """The result on stdout: one JSON object, or words; and what to type next."""
+    if as_json:
+        click.echo(json.dumps(plain, ensure_ascii=False))
+        click.echo(f"next: {after}", err=True)
+    else:
+        click.echo(f"{text}\nnext: {after}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command line as a function, for tests: the exit code."""
+    try:
+        main(args=list(arguments), standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0

@@ -1,0 +1,189 @@
+"""Small pictures as inline SVG, drawn by hand: no library, no network, a few kilobytes each.
+
+Every function returns one ``<svg>`` element. What comes from data is escaped; colours are CSS
+variables of the page, so that a picture follows the page's theme.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplm.evaluate.calibration import Reliability
+
+Floats = npt.NDArray[np.floating[Any]]
+
+WIDTH, HEIGHT = 460, 280
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 42
+POINTS = 400
+"""A line has at most so many points."""
+
+
+def smoothed(values: Floats, window: int) -> Floats:
+    """(N,) the mean of the last ``window`` values at each place, of fewer at the beginning; NaN are left out."""
+    known = ~np.isnan(values)
+    total, count = (np.concatenate([[0.0], np.cumsum(part)]) for part in (np.where(known, values, 0.0), known))
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - window, 0)
+    mean: Floats = np.full(len(values), np.nan)
+    np.divide(total[stop] - total[start], count[stop] - count[start], out=mean, where=count[stop] > count[start])
+    return mean
+
+
+def line(x: Sequence[float], y: Sequence[float], *, across: str, up: str, marks: bool = False, raw: Sequence[float] | None = None) -> str:
+    """A line chart of N points.
+
+    Args:
+        x: ascending.
+        y: NaN breaks the line.
+        across: what x is.
+        up: what y is.
+        marks: a dot at every point and its value at the last.
+        raw: N values drawn thinly behind, such as the losses before smoothing; they do not set the scale.
+    """
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    known = ys[np.isfinite(ys)]
+    if not len(known):
+        return ""
+    low, high = _margin(float(known.min()), float(known.max()))
+    frame = _Frame(float(xs[0]), float(xs[-1]) if xs[-1] > xs[0] else float(xs[0]) + 1, low, high)
+    behind = "" if raw is None else f'<path d="{frame.path(xs, np.clip(np.asarray(raw, float), low, high))}" class="faint"/>'
+    dots = "".join(
+        f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="3.5" class="dot"/>' for a, b in zip(xs, ys, strict=True) if marks
+    )
+    if marks and np.isfinite(ys[-1]):
+        dots += f'<text x="{frame.x(xs[-1]) - 6:.1f}" y="{frame.y(ys[-1]) - 9:.1f}" class="value" text-anchor="end">{ys[-1]:.3f}</text>'
+    body = f'{behind}<path d="{frame.path(xs, ys)}" class="line"/>{dots}'
+    return _svg(f"{up} by {across}", frame.axes(across, up, whole_x=True) + body)
+
+
+def reliability(table: Reliability) -> str:
+    """Said probability against what happened, a dot's area growing with its rows, and the diagonal of honesty."""
+    frame = _Frame(0, 1, 0, 1)
+    used = table.count > 0
+    said, happened, count = table.said[used], table.happened[used], table.count[used]
+    most = count.max() if len(count) else 1
+    body = f'<path d="{frame.path(np.array([0.0, 1.0]), np.array([0.0, 1.0]))}" class="guide"/>'
+    body += f'<path d="{frame.path(said, happened)}" class="line"/>'
+    for a, b, n in zip(said, happened, count, strict=True):
+        title = f"<title>said {a:.2f}, happened {b:.2f}, {n:,} rows</title>"
+        body += (
+            f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="{2.5 + 6.5 * math.sqrt(n / most):.1f}" class="bubble">{title}</circle>'
+        )
+    return _svg("reliability diagram", frame.axes("probability that the model said", "share that came true") + body)
+
+
+def confusion(counts: npt.NDArray[Any], labels: Sequence[str]) -> str:
+    """A (C, C) heat map, each row (truth) in shares of its own rows, counts written where there is room."""
+    classes = len(counts)
+    longest = min(18, max((len(label) for label in labels), default=1))
+    room, cell = 18 + 7 * longest, 46 if classes <= 8 else max(18, 380 // classes)
+    side = cell * classes
+    width, height = room + side + 8, side + room + 26
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    parts = [f'<text x="{room + side / 2:.0f}" y="{height - 4}" class="name" text-anchor="middle">decided</text>']
+    for row, column in itertools.product(range(classes), repeat=2):
+        share, count = shares[row, column], int(counts[row, column])
+        x, y = room + cell * column, 4 + cell * row
+        title = f"<title>{escape(labels[row])} → {escape(labels[column])}: {count:,} ({share:.0%})</title>"
+        kind = "hit" if row == column else "slip"
+        parts.append(f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" rx="3" class="empty"/>')
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" rx="3" class="{kind}" fill-opacity="{share:.3f}">{title}</rect>'
+        )
+        if count and cell >= 34:
+            light = " light" if share > 0.55 else ""
+            parts.append(
+                f'<text x="{x + cell / 2 - 1}" y="{y + cell / 2 + 3}" class="count{light}" text-anchor="middle">{_short(count)}</text>'
+            )
+    for place, label in enumerate(labels):
+        middle = 4 + cell * place + cell / 2
+        shown = escape(label if len(label) <= 18 else label[:17] + "…")
+        parts.append(f'<text x="{room - 8}" y="{middle + 3:.1f}" class="name" text-anchor="end">{shown}</text>')
+        parts.append(
+            f'<text transform="translate({room - 1 + middle:.1f} {side + 12}) rotate(-60)" class="name" text-anchor="end">{shown}</text>'
+        )
+    return _svg("confusion matrix, truth by row", "".join(parts), width, height, most=min(width, 620))
+
+
+def whisker(value: float, low: float, high: float, least: float, most: float) -> str:
+    """A value with its interval on a scale from ``least`` to ``most``, for one cell of a table."""
+    if not all(map(math.isfinite, (value, low, high))) or most <= least:
+        return ""
+    a, b, c = (4 + 112 * min(max((v - least) / (most - least), 0), 1) for v in (low, value, high))
+    body = f'<path d="M4 8H116" class="grid"/><path d="M{a:.1f} 8H{c:.1f}" class="line"/><circle cx="{b:.1f}" cy="8" r="4" class="dot"/>'
+    return _svg(f"{value:.3f} from {low:.3f} to {high:.3f}", body, 120, 16, most=120)
+
+
+class _Frame:
+    """A plot's inside: data to pixels."""
+
+    def __init__(self, left: float, right: float, low: float, high: float) -> None:
+        self._x, self._y = (left, right), (low, high)
+
+    def x(self, value: float) -> float:
+        left, right = self._x
+        return LEFT + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self._y
+        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def path(self, xs: Floats, ys: Floats) -> str:
+        pen, out = "M", []
+        for a, b in zip(xs, ys, strict=True):
+            if not math.isfinite(b):
+                pen = "M"
+                continue
+            out.append(f"{pen}{self.x(a):.1f} {self.y(b):.1f}")
+            pen = "L"
+        return "".join(out)
+
+    def axes(self, across: str, up: str, *, whole_x: bool = False) -> str:
+        parts = []
+        for tick in _ticks(*self._y):
+            y = self.y(tick)
+            parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
+            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" class="tick" text-anchor="end">{tick:.4g}</text>')
+        for tick in _ticks(*self._x, whole=whole_x):
+            parts.append(f'<text x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 17}" class="tick" text-anchor="middle">{_short(tick)}</text>')
+        parts.append(f'<path d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}" class="axis"/>')
+        parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" class="name" text-anchor="middle">{escape(across)}</text>')
+        middle = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(f'<text transform="translate(13 {middle}) rotate(-90)" class="name" text-anchor="middle">{escape(up)}</text>')
+        return "".join(parts)
+
+
+def _svg(label: str, body: str, width: float = WIDTH, height: float = HEIGHT, most: float = WIDTH * 1.3) -> str:
+    style = f"width:100%;max-width:{most:.0f}px"
+    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" style="{style}" role="img" aria-label="{escape(label)}">{body}</svg>'
+
+
+def _margin(low: float, high: float) -> tuple[float, float]:
+    room = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """About five round numbers from ``low`` to ``high``."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    if whole:
+        step = max(1.0, math.ceil(step))
+    first = math.ceil(low / step - 1e-9)
+    return [round(place * step, 10) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _short(number: float) -> str:
+    """``12k`` for 12,000: as much as a small cell holds."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= 10 * size or (abs(number) >= size and number % size == 0):
+            return f"{number / size:.4g}{letter}" if number % size == 0 else f"{number / size:.0f}{letter}"
+    return f"{number:.4g}"

@@ -1,0 +1,97 @@
+"""demo: a sample shop, one bundle that reads its reviews and its chats, and a one-page report."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shoplm.data.ingest import ImportReport
+from shoplm.data.shop import Shop
+from shoplm.errors import DataError
+from shoplm.evaluate.report import Report, verdict, write_report
+from shoplm.pipeline import describe
+from shoplm.pipeline.config import RunConfig
+from shoplm.pipeline.health import check
+from shoplm.pipeline.judging import Evaluation, evaluate
+from shoplm.pipeline.progress import Progress
+from shoplm.pipeline.training import train
+from shoplm.train.journal import Journal
+from shoplm.world.sample import SampleConfig, write_csv
+
+OURS = ("shop", "bundle", "report.html")
+"""What a demo's folder may hold from an earlier demo."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where everything is, and what was found."""
+
+    out: Path
+    found: dict[str, Evaluation]
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {verdict(said.judgement, said.baselines, said.judge_by)}" for name, said in self.found.items()]
+        bundle = self.out / "bundle"
+        lines += [
+            f"shop:   {self.out / 'shop'}",
+            f"bundle: {bundle}",
+            f"report: {self.out / 'report.html'}",
+            f"done in {self.seconds:.0f} s",
+            f"next:   shoplm predict {bundle} intent --text 'where is my parcel?'",
+            f"        shoplm check --shop {self.out / 'shop'}",
+            "        shoplm train sentiment --data your_reviews.csv --map text=your_column --out my-model",
+        ]
+        return "\n".join(lines)
+
+
+def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Progress) -> ImportReport:
+    """Make a sample shop and bring its files in, as a user would bring in their own."""
+    words: Literal["en", "zh"] = "zh" if language == "zh" else "en"
+    progress.say(f"writing a sample shop: {shoppers:,} shoppers, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
+        files = write_csv(SampleConfig(shoppers=shoppers, language=words, seed=seed), Path(scratch))
+        return Shop(folder, create=True).import_files(*files)
+
+
+def demo(out: Path, *, language: str, seed: int, progress: Progress) -> Demo:
+    """The whole story in one call: shop, training, judgement, report.
+
+    Raises:
+        DataError: ``out`` holds something that is not an earlier demo.
+    """
+    begin = time.perf_counter()
+    if out.exists() and (not out.is_dir() or any(child.name not in OURS for child in out.iterdir())):
+        raise DataError(f"--out {out}: holds something that is not an earlier demo; choose another folder")
+    shop_folder = out / "shop"
+    if not shop_folder.exists():
+        progress.say(str(fill(shop_folder, shoppers=400, language=language, seed=seed, progress=progress)))
+    shop = Shop(shop_folder)
+    health = check(shop)
+    config = RunConfig.read(["sentiment", "intent"], method="lora", seed=seed)
+    bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
+    found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
+    page = found["sentiment"]
+    journal = Journal(out / "bundle" / "run" / "sentiment")
+    _, _, _, fitted = bundle.part("sentiment")
+    report = Report(
+        title="ShopLM demo: what your shop's words say",
+        verdict=" ".join(f"{name.capitalize()}: {verdict(said.judgement, said.baselines, said.judge_by)}" for name, said in found.items()),
+        judgement=page.judgement,
+        baselines=page.baselines,
+        labels={name: list(labels) for name, labels in fitted.labels.items()},
+        findings=tuple(health.findings),
+        curves=describe.curves(journal, describe.history_of(journal)),
+        examples=tuple(page.examples),
+        facts=describe.fact_lines(bundle.contents.facts["sentiment"]),
+        commands=(
+            f"shoplm predict {out / 'bundle'} intent --text 'where is my parcel?'",
+            f"shoplm check --shop {shop_folder}",
+            "shoplm train sentiment --data your_reviews.csv --map text=your_column --out my-model",
+        ),
+    )
+    write_report(report, out / "report.html")
+    return Demo(out, found, time.perf_counter() - begin)

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from shoplm.pipeline.bundle import Bundle, load
     from shoplm.pipeline.training import fit
 
-_HOMES = {"Shop": "shoplm.data.shop", "Bundle": "shoplm.pipeline.bundle", "load": "shoplm.pipeline.bundle", "fit": "shoplm.pipeline.training"}
+_HOMES = {
+    "Shop": "shoplm.data.shop",
+    "Bundle": "shoplm.pipeline.bundle",
+    "load": "shoplm.pipeline.bundle",
+    "fit": "shoplm.pipeline.training",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -40,7 +40,7 @@ class _Doors(click.Group):
             click.echo("error: memory ran out; set a smaller batch_size or max_length", err=True)
             ctx.exit(1)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         """The verbs in the order in which a newcomer meets them."""
         return list(self.commands)
 
@@ -61,7 +61,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--out", type=FOLDER, default=Path("shoplm-demo"), show_default=True, help="Where the sample shop, the bundle and the report go.")
+@click.option(
+    "--out", type=FOLDER, default=Path("shoplm-demo"), show_default=True, help="Where the sample shop, the bundle and the report go."
+)
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def demo(out: Path, language: str, seed: int) -> None:
@@ -103,7 +105,9 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="Our column name and the file's.")
 @click.option("--strict", is_flag=True, help="Refuse the whole file at its first faulty row.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def import_(format_name: str, files: tuple[Path, ...], shop: Path, table: str | None, pairs: tuple[str, ...], strict: bool, as_json: bool) -> None:
+def import_(
+    format_name: str, files: tuple[Path, ...], shop: Path, table: str | None, pairs: tuple[str, ...], strict: bool, as_json: bool
+) -> None:
     """Bring FILES of FORMAT (table: csv, jsonl, parquet) into a shop; a second time changes nothing."""
     from shoplm.data.shop import Shop
 
@@ -128,7 +132,9 @@ def check(shop: Path, as_json: bool) -> None:
 @click.option("--shop", type=FOLDER, help="A shop's folder.")
 @click.option("--data", type=FILE, help="A plain csv, jsonl or parquet file.")
 @click.option("--out", type=FOLDER, required=True, help="The bundle's folder.")
-@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column (text=review_body).")
+@click.option(
+    "--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column (text=review_body)."
+)
 @click.option("--backbone", help="default, a folder, or a model's id.")
 @click.option("--method", help="full, lora or head.")
 @click.option("--target", help="The column whose values are to be learnt.")
@@ -138,7 +144,15 @@ def check(shop: Path, as_json: bool) -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run that stands in OUT.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def train(
-    words: tuple[str, ...], shop: Path | None, data: Path | None, out: Path, pairs: tuple[str, ...], recipe: Path | None, resume: bool, as_json: bool, **given: Any
+    words: tuple[str, ...],
+    shop: Path | None,
+    data: Path | None,
+    out: Path,
+    pairs: tuple[str, ...],
+    recipe: Path | None,
+    resume: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Fine-tune the backbone for tasks (sentiment, intent) and write a bundle.
 
@@ -172,7 +186,16 @@ def train(
 @click.option("--no-baselines", is_flag=True, help="Only the model itself.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def evaluate(
-    bundle: Path, name: str | None, shop: Path | None, data: Path | None, pairs: tuple[str, ...], split: str, where: str | None, precision: Any, no_baselines: bool, as_json: bool
+    bundle: Path,
+    name: str | None,
+    shop: Path | None,
+    data: Path | None,
+    pairs: tuple[str, ...],
+    split: str,
+    where: str | None,
+    precision: Any,
+    no_baselines: bool,
+    as_json: bool,
 ) -> None:
     """Judge a bundle on rows with known answers, beside a majority guess and a TF-IDF model, with 95 % intervals."""
     from shoplm.pipeline import judging

@@ -46,7 +46,7 @@ class Config(pydantic.BaseModel):
 
 def _fault(cls: type[Config], fault: Any) -> str:
     path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
+    key = " ".join(".".join(path).split())  # a message is one line, whatever a file calls its keys
     if fault["type"] == "extra_forbidden":
         return f"unknown key `{key}`, {did_you_mean(path[-1], _fields_at(cls, path[:-1]))}"
     seen = "" if fault["type"] == "missing" else f", seen {fault.get('input')!r}"

@@ -30,14 +30,14 @@ class AdapterConfig(Config):
     """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``head``: the heads alone."""
     layers: int | None = None
     """How many top layers learn, at least 1; None = a third of them (``head``: none)."""
-    r: int = pydantic.Field(16, ge=1)
+    r: int = pydantic.Field(default=16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0
     """LoRA's scale: the update is multiplied by lora_alpha / r."""
-    lora_dropout: float = pydantic.Field(0.0, ge=0, lt=1)
+    lora_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | None = None
     """Names of the linear layers that get LoRA factors; None = all inside the learning layers."""
-    dropout: float | None = pydantic.Field(0.0, ge=0, lt=1)
+    dropout: float | None = pydantic.Field(default=0.0, ge=0, lt=1)
     """Dropout inside the learning layers; None = as the backbone was pre-trained."""
 
 
@@ -91,7 +91,7 @@ def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) ->
         try:
             wanted = peft.LoraConfig(
                 r=config.r,
-                lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft says int and divides
+                lora_alpha=config.lora_alpha,
                 lora_dropout=config.lora_dropout,
                 target_modules=targets,
                 layers_to_transform=list(range(cut, backbone.depth)),

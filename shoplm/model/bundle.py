@@ -90,7 +90,9 @@ def write(contents: Contents, place: Path) -> None:
         _swap(fresh, place)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise ResourceError(f"{place}: the bundle cannot be written ({getattr(error, 'strerror', None) or error}); free space or choose another --out") from None
+        raise ResourceError(
+            f"{place}: the bundle cannot be written ({getattr(error, 'strerror', None) or error}); free space or choose another --out"
+        ) from None
 
 
 def is_ours(place: Path) -> bool:
@@ -124,7 +126,9 @@ def _fill(contents: Contents, folder: Path) -> None:
     for name, part in contents.tasks.items():
         (folder / "heads").mkdir(exist_ok=True)
         (folder / "fitted").mkdir(exist_ok=True)
-        save_file({key: tensor.contiguous() for key, tensor in part.network.heads.state_dict().items()}, folder / "heads" / f"{name}.safetensors")
+        save_file(
+            {key: tensor.contiguous() for key, tensor in part.network.heads.state_dict().items()}, folder / "heads" / f"{name}.safetensors"
+        )
         (folder / "fitted" / f"{name}.json").write_text(part.fitted, "utf-8")
         if part.method == "lora":
             adapters.save_lora(backbone, folder / "adapters" / name, name)
@@ -165,7 +169,11 @@ def verify(place: Path) -> dict[str, Any]:
         if not isinstance(sums, dict):
             raise ValueError("not a table")
     except (OSError, ValueError):
-        hint = "its training has not ended: run the same train command with --resume" if (place / "run").is_dir() else "give a folder that `shoplm train` wrote"
+        hint = (
+            "its training has not ended: run the same train command with --resume"
+            if (place / "run").is_dir()
+            else "give a folder that `shoplm train` wrote"
+        )
         raise BundleError(f"{place}: no readable checksums.json; {hint}") from None
     for file, digest in sums.items():
         path = place / file

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  (its name everywhere)
 
 from shoplm.errors import BundleError
 from shoplm.tally import Tally
@@ -80,7 +80,7 @@ class Head(nn.Module, ABC):
     def forward(self, states: States) -> Tensor:
         """The logits."""
 
-    def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: B027  (nothing to start from is a fine answer)
+    def begin(self, pooled: Tensor, target: Tensor) -> None:
         """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows."""
 
     @abstractmethod
@@ -114,7 +114,7 @@ class ChoiceHead(Head):
     def begin(self, pooled: Tensor, target: Tensor) -> None:
         """Every label starts as the mean direction of its rows; a label without rows keeps its random one."""
         row = F.normalize(pooled.float(), dim=-1)
-        for label in target.unique():
+        for label in torch.unique(target):
             if label != MISSING:
                 self.weight[label] = F.normalize(row[target == label].mean(0), dim=0)
 
@@ -143,7 +143,7 @@ class ScoreHead(Head):
         return logit
 
     @torch.no_grad()
-    def begin(self, pooled: Tensor, target: Tensor) -> None:
+    def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (a mean needs no rows)
         """Starts by saying the mean of the targets about every row."""
         known = target[~torch.isnan(target)]
         if not len(known):
@@ -214,7 +214,7 @@ def answer(spec: HeadSpec, logits: Tensor) -> npt.NDArray[np.float32]:
     """Logits as a judge reads them: as they are, but a regression in its own unit."""
     found: npt.NDArray[np.float32] = logits.detach().float().cpu().numpy()
     if isinstance(spec, Score) and spec.kind == "regression":
-        return np.clip(found * (spec.high - spec.low) + spec.low, spec.low, spec.high).astype(np.float32)
+        found = np.clip(found * (spec.high - spec.low) + spec.low, spec.low, spec.high).astype(np.float32)
     return found
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoplm.model.backbone import Backbone
-from shoplm.model.heads import MISSING, Head, HeadSpec, States, build
+from shoplm.model.heads import MISSING, Head, HeadSpec, States, Text, build
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 
@@ -41,16 +41,20 @@ class Network(nn.Module):
     def train(self, mode: bool = True) -> Network:
         """Training mode for what learns; the frozen part below the cut never drops out."""
         super().train(mode)
-        for layer in self.backbone.layers[: self.cut]:
-            layer.eval()
+        if self.cut:
+            self.backbone.eval()
+            for layer in self.backbone.layers[self.cut :]:
+                layer.train(mode)
         return self
 
     @torch.no_grad()
     def trunk(self, batch: Batch) -> Tensor:
         """(B, L, D) as they enter layer ``cut``; (B, 1, D) already pooled when nothing above the heads learns."""
+        learning = self.training
         self.backbone.eval()
         ids, mask, part = _tensors(batch)
         hidden = self.backbone.lower(ids, mask, part, self.cut)
+        self.train(learning)  # whoever asks for the trunk in the middle of a step still drops out above it
         if self.cut >= self.backbone.depth and self.pools_only:
             return pool(hidden, mask, self.backbone.pooling)[:, None]
         return hidden
@@ -58,10 +62,7 @@ class Network(nn.Module):
     def states(self, batch: Batch, trunk: Tensor | None = None) -> States:
         """What the heads read, from the ids or from what ``trunk`` computed of them."""
         ids, mask, part = _tensors(batch)
-        if trunk is None:
-            hidden = self.backbone(ids, mask, part)
-        else:
-            hidden = self.backbone.upper(trunk, ids, mask, part, self.cut)
+        hidden = self.backbone(ids, mask, part) if trunk is None else self.backbone.upper(trunk, ids, mask, part, self.cut)
         if trunk is not None and trunk.shape[1] == 1 and self.cut >= self.backbone.depth:
             pooled = hidden[:, 0]  # already pooled: one vector stands for the row
         else:
@@ -83,15 +84,18 @@ class Network(nn.Module):
                 found[name] = head.loss(logits[name], torch.from_numpy(np.ascontiguousarray(batch.targets[name])), weight)
         return found
 
-
-def counts(batch: Batch) -> dict[str, float]:
-    """For each target the weight that its loss will count, known before any forward pass."""
-    found = {}
-    for name, target in batch.targets.items():
-        there = ~np.isnan(target) if target.dtype.kind == "f" else target != MISSING
-        weight = np.ones(len(batch), np.float32) if batch.weight is None else batch.weight
-        found[name] = float((there * (weight[:, None] if there.ndim == 2 else weight)).sum())
-    return found
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """For each head the weight that its loss will count, known before any forward pass."""
+        found = {}
+        for name, spec in self.specs.items():
+            if name in batch.targets:
+                target = batch.targets[name]
+                if isinstance(spec, Text) and spec.kind == "causal":
+                    target = target[:, 1:]  # nothing stands before the first token to say it
+                there = ~np.isnan(target) if target.dtype.kind == "f" else target != MISSING
+                weight = np.ones(len(batch), np.float32) if batch.weight is None else batch.weight
+                found[name] = float((there * (weight[:, None] if there.ndim == 2 else weight)).sum())
+        return found
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:

@@ -97,7 +97,7 @@ class Bundle:
 
     def answer(self, data: Any, task: str | None = None) -> Answer:
         """As ``predict``, columnar and with every probability."""
-        _, task_, part, fitted = self.part(task)
+        _, task_, _, fitted = self.part(task)
         return task_.answer(self.scores(subject_rows(task_, data), task), fitted)
 
     def scores(self, subject: pa.Table, task: str | None = None) -> Scores:
@@ -112,7 +112,12 @@ class Bundle:
             for head, values in self.read(name, tokens).values.items():
                 found.setdefault(head, []).append(values)
         if not len(rows):
-            return Scores({head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice) else 0, np.float32) for head, spec in part.network.specs.items()})
+            return Scores(
+                {
+                    head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice) else 0, np.float32)
+                    for head, spec in part.network.specs.items()
+                }
+            )
         return Scores({head: np.concatenate(values) for head, values in found.items()})
 
     def read(self, name: str, tokens: Tokens) -> Scores:
@@ -146,7 +151,9 @@ def load(place: str | Path) -> Bundle:
 
 
 @torch.no_grad()
-def run(network: Network, tokens: Tokens, precision: Precision, rows: npt.NDArray[np.int64] | None = None, trunk: Trunk | None = None) -> Scores:
+def run(
+    network: Network, tokens: Tokens, precision: Precision, rows: npt.NDArray[np.int64] | None = None, trunk: Trunk | None = None
+) -> Scores:
     """The heads' answers about sequences, in order; those of similar length share a pass.
 
     Args:
@@ -216,7 +223,14 @@ def as_arrow(data: Any) -> pa.Table:
         return pa.Table.from_batches([data])
     if hasattr(data, "to_arrow"):
         table: pa.Table = data.to_arrow()
-        return table.cast(pa.schema([pa.field(f.name, pa.string() if pa.types.is_large_string(f.type) or str(f.type) == "string_view" else f.type) for f in table.schema]))
+        return table.cast(
+            pa.schema(
+                [
+                    pa.field(f.name, pa.string() if pa.types.is_large_string(f.type) or str(f.type) == "string_view" else f.type)
+                    for f in table.schema
+                ]
+            )
+        )
     if type(data).__module__.startswith("pandas") and hasattr(data, "columns"):
         return pa.Table.from_pandas(data, preserve_index=False)
     if isinstance(data, Mapping):

@@ -23,9 +23,9 @@ from shoplm.train.loop import FitConfig
 class SplitConfig(Config):
     """How rows are parted that do not say themselves where they belong."""
 
-    valid: float = pydantic.Field(0.1, ge=0, lt=1)
+    valid: float = pydantic.Field(default=0.1, ge=0, lt=1)
     """Share of the rows that choose among models."""
-    test: float = pydantic.Field(0.1, ge=0, lt=1)
+    test: float = pydantic.Field(default=0.1, ge=0, lt=1)
     """Share of the rows that are judged once, at the end."""
     split_seed: int = 0
 
@@ -44,9 +44,9 @@ class RunConfig(Config):
     split: SplitConfig = SplitConfig()
     task: Mapping[str, Any] = {}
     """Settings of the tasks themselves, such as ``target``."""
-    cache_mb: int = pydantic.Field(6144, ge=0)
+    cache_mb: int = pydantic.Field(default=6144, ge=0)
     """Disk that the frozen trunk's activations may take; beyond it they are computed again in every epoch."""
-    checkpoint_seconds: float = pydantic.Field(20.0, ge=0)
+    checkpoint_seconds: float = pydantic.Field(default=20.0, ge=0)
     """How often a run is saved so that --resume can continue it; every epoch in any case."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Trackers that follow the run's journal."""

@@ -90,14 +90,22 @@ def card(backbone: str, config: RunConfig, metrics: Mapping[str, Any], facts: Ma
 
 
 def training_report(
-    folder: Path, task: str, judgement: Judgement | None, fitted: Fitted, prepared: Prepared, facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+    folder: Path,
+    task: str,
+    judgement: Judgement | None,
+    fitted: Fitted,
+    prepared: Prepared,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
 ) -> None:
     """``report.html`` of a run that has just ended: curves, and what validation says."""
     findings = [Finding("note", "Judged on the validation rows, which also chose the epoch: run `shoplm evaluate` for the test rows.")]
     if prepared.truncated:
         findings.append(Finding("note", f"{prepared.truncated:,} texts are longer than max_length and were cut."))
     if prepared.crossing:
-        findings.append(Finding("warning", f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart."))
+        findings.append(
+            Finding("warning", f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart.")
+        )
     report = Report(
         title=f"{task}: trained",
         verdict="" if judgement is None else f"On {judgement.rows:,} validation rows.",
@@ -133,9 +141,9 @@ def fact_lines(facts: Mapping[str, Any]) -> dict[str, str]:
     if recipe:
         fit = recipe["fit"]
         found["method"] = recipe["adapter"]["method"]
-        found["recipe"] = f"{fit['epochs']} epochs, batches of {fit['batch_size']}, rate {fit['learning_rate']:g}, seed {fit['seed']}, {fit['precision']}"
+        found["recipe"] = (
+            f"{fit['epochs']} epochs, batches of {fit['batch_size']}, rate {fit['learning_rate']:g}, seed {fit['seed']}, {fit['precision']}"
+        )
     here = machine()
     found["machine"] = f"{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB"
     return found
-
-

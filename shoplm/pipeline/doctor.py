@@ -54,7 +54,12 @@ def examine() -> Diagnosis:
     lines.append(_backbone())
     lines.append(_arithmetic())
     free = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
-    lines.append(Line("ok" if free >= ROOM_GB else "bad", f"{free:.1f} GB free in {tempfile.gettempdir()}{'' if free >= ROOM_GB else ': set TMPDIR to a larger disk'}"))
+    lines.append(
+        Line(
+            "ok" if free >= ROOM_GB else "bad",
+            f"{free:.1f} GB free in {tempfile.gettempdir()}{'' if free >= ROOM_GB else ': set TMPDIR to a larger disk'}",
+        )
+    )
     for package, extra in EXTRAS.items():
         there = importlib.util.find_spec(package) is not None
         lines.append(Line("ok" if there else "missing", f"{package}{'' if there else f': optional, pip install shoplm[{extra}]'}"))

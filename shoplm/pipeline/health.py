@@ -52,7 +52,12 @@ def _quarantine(shop: Shop) -> list[Finding]:
     for folder in sorted((shop.path / "quarantine").glob("*")):
         rows = sum(1 for file in folder.rglob("*.jsonl") for line in file.open(encoding="utf-8") if line.strip())
         if rows:
-            found.append(Finding("wrong", f"{folder.name}: {rows:,} rows break the contract and stand in {folder}; each line names the column and the fix"))
+            found.append(
+                Finding(
+                    "wrong",
+                    f"{folder.name}: {rows:,} rows break the contract and stand in {folder}; each line names the column and the fix",
+                )
+            )
     return found
 
 
@@ -86,7 +91,12 @@ def _reviews(view: View) -> list[Finding]:
             where length(body) >= 40 group by lower(trim(body))) where items >= {COPIES}""",
     )
     if copied:
-        found.append(Finding("wrong", f"reviews: {copied:,} have the very words of a review of another product: likely copied or fake; look before you trust them"))
+        found.append(
+            Finding(
+                "wrong",
+                f"reviews: {copied:,} have the very words of a review of another product: likely copied or fake; look before you trust them",
+            )
+        )
     low = view.sql("select round(rating) as stars, count(*) as n from reviews where rating is not null group by 1 order by 2")
     if len(low):
         stars, rows, whole = low["stars"].to_pylist(), low["n"].to_pylist(), sum(low["n"].to_pylist())
@@ -107,7 +117,12 @@ def _events(view: View) -> list[Finding]:
     if not len(bots):
         return []
     most = max(bots["most"].to_pylist())
-    return [Finding("warning", f"events: {len(bots):,} visitor(s) act like a machine, up to {most:,} acts in a minute; leave them out before you count tastes")]
+    return [
+        Finding(
+            "warning",
+            f"events: {len(bots):,} visitor(s) act like a machine, up to {most:,} acts in a minute; leave them out before you count tastes",
+        )
+    ]
 
 
 def _chats(view: View) -> list[Finding]:
@@ -117,7 +132,12 @@ def _chats(view: View) -> list[Finding]:
     rows = view.sql("select intent, count(*) as n from chats where role = 'user' and intent is not null group by 1 order by 2, 1")
     rare = [(intent, n) for intent, n in zip(rows["intent"].to_pylist(), rows["n"].to_pylist(), strict=True) if n < RARE_ROWS]
     if rare:
-        found.append(Finding("warning", f"chats: {len(rare)} intents have fewer than {RARE_ROWS} turns (`{rare[0][0]}` has {rare[0][1]}); collect more or merge them"))
+        found.append(
+            Finding(
+                "warning",
+                f"chats: {len(rare)} intents have fewer than {RARE_ROWS} turns (`{rare[0][0]}` has {rare[0][1]}); collect more or merge them",
+            )
+        )
     unlabelled = _count(view, "select count(*) from chats where role = 'user' and intent is null")
     if unlabelled:
         found.append(Finding("note", f"chats: {unlabelled:,} user turns carry no intent and teach none"))

@@ -128,7 +128,10 @@ def evaluate(
                 tokens = piece.tokens.take(at)
                 answer = task_.answer(bundle.read(name, tokens), fitted)
                 targets = {key: column[at] for key, column in encode(piece.moments.targets, specs).items()}
-                cuts = {**{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()}, "length": _lengths(tokens.lengths)}
+                cuts = {
+                    **{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()},
+                    "length": _lengths(tokens.lengths),
+                }
                 ours = ours or judge_of(task_, answer.values, targets)
                 ours.update(targets, answer.values, cuts)
                 texts = [piece.texts[i] for i in at]
@@ -138,12 +141,13 @@ def evaluate(
                 if examples and len(shown) < 2000:
                     shown += _rows_of(texts, answer.rows(), targets)
         if ours is None:
-            raise DataError(f"{task_.subject}: no {split} rows with an answer; choose another --split, or check the `split` column or --where")
-        found = Evaluation(
+            raise DataError(
+                f"{task_.subject}: no {split} rows with an answer; choose another --split, or check the `split` column or --where"
+            )
+        return Evaluation(
             name, split, source.view.data_version, ours.result(), {key: judge.result() for key, judge in theirs.items()},
             task_.judge_by, time.perf_counter() - begin, notes, _examples(bundle, name, shown, examples),
         )  # fmt: skip
-    return found
 
 
 class _Rows:
@@ -177,7 +181,11 @@ class _Rows:
 
 def judge_of(task: Task, values: Mapping[str, npt.NDArray[Any]], targets: Mapping[str, Any]) -> Judge:
     """A judge with those of the task's metrics for which there are both values and targets."""
-    metrics = {name: metric for name, metric in task.metrics.items() if metric.target in targets and metric.value in values and _known(targets[metric.target])}
+    metrics = {
+        name: metric
+        for name, metric in task.metrics.items()
+        if metric.target in targets and metric.value in values and _known(targets[metric.target])
+    }
     return Judge(metrics, {name: value.shape[1] for name, value in values.items() if value.ndim == 2})
 
 
@@ -204,9 +212,14 @@ def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], pro
     return found
 
 
-def _baseline_values(task: Task, fitted: Fitted, specs: Mapping[str, HeadSpec], values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _baseline_values(
+    task: Task, fitted: Fitted, specs: Mapping[str, HeadSpec], values: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
     """A baseline's probabilities as the task itself would derive values from them, its own calibration left as it is."""
-    scores = {name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value for name, value in values.items()}
+    scores = {
+        name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value
+        for name, value in values.items()
+    }
     plain = fitted.model_copy(update={"numbers": {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}})
     derived = task.answer(Scores(scores), plain).values
     return {name: value for name, value in derived.items() if name in values or name == "event"}
@@ -218,8 +231,13 @@ def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:
     return [names[at] for at in np.digitize(tokens, [17, 65])]
 
 
-def _rows_of(texts: Sequence[str], answers: Sequence[dict[str, Any]], targets: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    return [(text, answer, {name: column[at] for name, column in targets.items()}) for at, (text, answer) in enumerate(zip(texts, answers, strict=True))]
+def _rows_of(
+    texts: Sequence[str], answers: Sequence[dict[str, Any]], targets: Mapping[str, Any]
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    return [
+        (text, answer, {name: column[at] for name, column in targets.items()})
+        for at, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    ]
 
 
 def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:

@@ -149,7 +149,10 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
         DataError: no row can be used.
     """
     ids: list[str] = []
-    tokens, splits, texts, groups = [], [], [], []
+    tokens: list[Tokens] = []
+    splits: list[npt.NDArray[np.str_]] = []
+    texts: list[str] = []
+    groups: list[int] = []
     targets: dict[str, list[pa.Array]] = {}
     with progress.bar(f"{task.subject}: reading and tokenising", view.rows(task.subject)) as advance:
         for piece in pieces(view, task, config.settings(config_name(task)), tokenizer, config.split, config.where):
@@ -162,7 +165,9 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
                 targets.setdefault(name, []).append(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
             advance(len(piece.ids))
     if not ids:
-        raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; its texts or its labels are missing")
+        raise DataError(
+            f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; its texts or its labels are missing"
+        )
     order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)
     split_of = np.concatenate(splits)
     where: dict[int, set[str]] = {}
@@ -171,7 +176,9 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     joined = Tokens.join(tokens)
     whole = {name: pa.concat_arrays(columns).take(pa.array(order)) for name, columns in targets.items() if len(columns) == len(tokens)}
     kept = [texts[at] for at in order if at < len(texts) and split_of[at] == "train"]
-    return Prepared(joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values()))
+    return Prepared(
+        joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values())
+    )
 
 
 def config_name(task: Task) -> str:

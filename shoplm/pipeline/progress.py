@@ -28,7 +28,7 @@ class Silent:
         """Nothing."""
 
     @contextlib.contextmanager
-    def bar(self, title: str, total: int | None) -> Iterator[Advance]:
+    def bar(self, title: str, total: int | None) -> Iterator[Advance]:  # noqa: ARG002  (nobody looks)
         """Nothing."""
         yield lambda _: None
 
@@ -50,7 +50,14 @@ class Terminal:
         """A bar that goes away when the work is done."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self.console, transient=True) as shown:
             bar = shown.add_task(title, total=total)
             yield lambda count: shown.advance(bar, count)

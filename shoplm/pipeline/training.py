@@ -28,7 +28,7 @@ from shoplm.model.precision import faster
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle, load, run
 from shoplm.pipeline.config import RunConfig, resolve
-from shoplm.pipeline.prepare import Origin, Prepared, encode, origin, prepare, refuse_unseen
+from shoplm.pipeline.prepare import Origin, encode, origin, prepare, refuse_unseen
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.tally import Tally
 from shoplm.task import Fitted, Metric, Scores, Task
@@ -176,7 +176,9 @@ class _Learning:
             raise DataError(f"{self.task.subject}: no train rows; check the `split` column or --where")
         import pyarrow as pa
 
-        fitted = self.task.learn({name: column.take(pa.array(train)) for name, column in self.prepared.targets.items()}, config.settings(self.name))
+        fitted = self.task.learn(
+            {name: column.take(pa.array(train)) for name, column in self.prepared.targets.items()}, config.settings(self.name)
+        )
         specs = self.task.heads(fitted)
         encoded = encode(self.prepared.targets, specs)
         labelled = np.zeros(len(self.prepared.tokens), bool)
@@ -214,7 +216,8 @@ class _Learning:
     def _learn(self, resumed: bool) -> None:
         fit, progress = self.fit_config, self.progress
         count = len(self.train_rows)
-        assert fit.epochs is not None and fit.batch_size is not None
+        assert fit.epochs is not None
+        assert fit.batch_size is not None
         plan = Plan(self.tokens.lengths[:count], fit.epochs, fit.batch_size, fit.token_budget, fit.seed)
         learning = list(adapters.trainable(self.network).values())
         progress.say(describe.rows_line(self.task.subject, self.prepared, count, len(self.valid_rows)))
@@ -274,7 +277,9 @@ class _Learning:
                     self.journal.add(**line, gradient_norm=step.gradient_norm, tokens=step.tokens, seconds=round(step.seconds, 5))
                     if step.ends_epoch:
                         mean = loop.weighted(losses, self.network.weights)
-                        history.append({"epoch": step.epoch, "step": step.number, "train_loss": mean, **self._validate(state, best, step.epoch)})
+                        history.append(
+                            {"epoch": step.epoch, "step": step.number, "train_loss": mean, **self._validate(state, best, step.epoch)}
+                        )
                         self.progress.say(describe.epoch_line(history[-1]))
                         self.journal.add(**history[-1])
                         losses = {}
@@ -378,7 +383,7 @@ def point(metric: Metric, targets: Mapping[str, Any], values: Mapping[str, npt.N
     cells, amounts = metric.cells(targets[metric.target], value)
     kept = cells >= 0
     classes = value.shape[1] if value.ndim == 2 else 1
-    return float(metric.read(np.bincount(cells[kept], amounts[kept], minlength=metric.size(classes))))
+    return float(metric.read(np.bincount(cells[kept], amounts[kept], minlength=metric.size(classes)).astype(np.float64)))
 
 
 def _stops(best: _Best, fit: loop.FitConfig) -> bool:

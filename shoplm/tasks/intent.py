@@ -8,7 +8,7 @@ on validation. The first guess is always shown beside it, never hidden.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ SCOPE_KEPT = 0.95
 """Without out-of-scope turns to choose by, the share of in-scope turns that must count as in scope."""
 
 
-class Settings(Config):
+class IntentSettings(Config):
     """What intent learns."""
 
     target: str = "intent"
@@ -43,9 +43,15 @@ class Intent(Task):
 
     subject = "chats"
     needs = ("chats",)
-    fields: Mapping[str, str] = {"text": "content", "utterance": "content", "query": "content", "message": "content", "label": "intent"}
-    Settings = Settings
-    metrics: Mapping[str, Metric] = {
+    fields: ClassVar[Mapping[str, str]] = {
+        "text": "content",
+        "utterance": "content",
+        "query": "content",
+        "message": "content",
+        "label": "intent",
+    }
+    Settings = IntentSettings
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Accuracy("intent", "intent"),
         "macro_f1": MacroF1("intent", "intent"),
         "log_loss": LogLoss("intent", "intent"),
@@ -55,7 +61,7 @@ class Intent(Task):
     }
     judge_by = "accuracy"
 
-    def moments(self, view: View, settings: Settings) -> Moments:
+    def moments(self, view: View, settings: IntentSettings) -> Moments:
         """Every user turn with an intent; out-of-scope turns have none to learn."""
         columns = view.columns("chats")
         if settings.target not in columns:
@@ -83,7 +89,7 @@ class Intent(Task):
         """One class an intent."""
         return {"intent": Choice(tuple(fitted.labels["intent"]))}
 
-    def learn(self, targets: Mapping[str, pa.Array], settings: Settings) -> Fitted:
+    def learn(self, targets: Mapping[str, pa.Array], settings: IntentSettings) -> Fitted:  # noqa: ARG002  (the form)
         """The intents in the train rows."""
         seen = sorted(set(pc.unique(targets["intent"].drop_null()).to_pylist()))
         if len(seen) < 2:
@@ -104,7 +110,9 @@ class Intent(Task):
             slope, offset = platt(score, event)
             found = 1 / (1 + np.exp(-(slope * score + offset)))
             numbers |= {"slope": slope, "offset": offset, "threshold": threshold_best_f1(found, event)}
-            words = {"scope": f"threshold chosen on {int((event == 1).sum())} out-of-scope and {int((event == 0).sum())} in-scope validation turns"}
+            words = {
+                "scope": f"threshold chosen on {int((event == 1).sum())} out-of-scope and {int((event == 0).sum())} in-scope validation turns"
+            }
         else:
             middle, spread = float(np.median(score)), float(score.std() or 1.0)
             slope, offset = 1 / spread, -middle / spread

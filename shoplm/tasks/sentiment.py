@@ -7,7 +7,7 @@ With ``target=COLUMN`` it learns that column's values instead (``recommended``, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from shoplm.text.render import Prompt, titled
 MOODS = ("negative", "neutral", "positive")
 
 
-class Settings(Config):
+class SentimentSettings(Config):
     """What sentiment learns."""
 
     target: str | None = None
@@ -41,10 +41,10 @@ class Sentiment(Task):
 
     subject = "reviews"
     needs = ("reviews",)
-    fields: Mapping[str, str] = {"text": "body", "review": "body", "review_text": "body", "stars": "rating"}
-    defaults: Mapping[str, str] = {"item_id": "unknown"}
-    Settings = Settings
-    metrics: Mapping[str, Metric] = {
+    fields: ClassVar[Mapping[str, str]] = {"text": "body", "review": "body", "review_text": "body", "stars": "rating"}
+    defaults: ClassVar[Mapping[str, str]] = {"item_id": "unknown"}
+    Settings = SentimentSettings
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "macro_f1": MacroF1("label", "label"),
         "accuracy": Accuracy("label", "label"),
         "roc_auc": AUROC("label", "event"),
@@ -55,7 +55,7 @@ class Sentiment(Task):
     }
     judge_by = "macro_f1"
 
-    def moments(self, view: View, settings: Settings) -> Moments:
+    def moments(self, view: View, settings: SentimentSettings) -> Moments:
         """One to two stars are negative, three neutral, four to five positive; no words, no moment."""
         columns = view.columns("reviews")
         if settings.target is not None and settings.target not in columns:
@@ -88,7 +88,7 @@ class Sentiment(Task):
             found["stars"] = Score("regression", fitted.numbers["low"], fitted.numbers["high"])
         return found
 
-    def learn(self, targets: Mapping[str, pa.Array], settings: Settings) -> Fitted:
+    def learn(self, targets: Mapping[str, pa.Array], settings: SentimentSettings) -> Fitted:
         """The classes in the train rows; moods keep their natural order."""
         seen = set(pc.unique(targets["label"].drop_null()).to_pylist())
         if len(seen) < 2:

@@ -19,13 +19,13 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from shoplm.config import Config
 from shoplm.text.batch import Batch
-from shoplm.text.render import Prompt, Segment
+from shoplm.text.render import Prompt
 
 
 class TextConfig(Config):
     """How much of a text is read."""
 
-    max_length: int = pydantic.Field(160, ge=8, le=8192)
+    max_length: int = pydantic.Field(default=160, ge=8, le=8192)
     """Tokens of a prompt, special ones included, at most; what is longer is cut (``render.Segment.keep``)."""
 
 
@@ -56,9 +56,7 @@ class Tokens:
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()
 
-    def batch(
-        self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None
-    ) -> Batch:
+    def batch(self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None) -> Batch:
         """The given rows as one padded batch, with their targets (each indexed by row)."""
         lengths = self.lengths[rows]
         places = np.arange(int(lengths.max(initial=1)))
@@ -102,6 +100,7 @@ class Tokenizer:
         self._fast.no_padding()
         self.single = _frame(self._fast, pair=False)
         self.pair = _frame(self._fast, pair=True)
+        self._gap = _gap(self._fast)
 
     @property
     def digest(self) -> str:
@@ -117,10 +116,18 @@ class Tokenizer:
         """The same length policy over another ``tokenizer.json``."""
         return Tokenizer(FastTokenizer.from_str(text), pad, self.config)
 
+    def _texts(self, prompt: Prompt) -> list[str]:
+        """What is tokenised for each segment: all but the first of a part follow a gap."""
+        found, begun = [], set()
+        for segment in prompt.segments:
+            found.append(self._gap + segment.text if segment.part in begun and segment.text else segment.text)
+            begun.add(segment.part)
+        return found
+
     def encode(self, prompts: Sequence[Prompt]) -> Tokens:
         """Token ids of every prompt, cut to ``max_length``."""
         texts: dict[str, int] = {}
-        rows = [[(texts.setdefault(_spaced(s, i), len(texts)), s) for i, s in enumerate(p.segments)] for p in prompts]
+        rows = [[(texts.setdefault(text, len(texts)), s) for text, s in zip(self._texts(p), p.segments, strict=True)] for p in prompts]
         known = [found.ids for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
         ids: list[int] = []
         ends, second, cut = [0], [], []
@@ -152,9 +159,14 @@ class Tokenizer:
         return Tokens(np.array(ids, np.int32), np.array(ends, np.int64), np.array(second, np.int32), np.array(cut, np.bool_))
 
 
-def _spaced(segment: Segment, place: int) -> str:
-    """Byte-level vocabularies tell `` word`` from ``word``: all but the first segment follow a space."""
-    return segment.text if place == 0 or not segment.text else " " + segment.text
+def _gap(fast: FastTokenizer) -> str:
+    """What must stand before a later segment so that its tokens are those of the joined text.
+
+    Byte-level vocabularies tell `` a`` from ``a`` and need the space; others put one there themselves,
+    and a second one would be a token of its own.
+    """
+    joined, first = fast.encode("a a", add_special_tokens=False).ids, fast.encode("a", add_special_tokens=False).ids
+    return "" if joined == first + first else " "
 
 
 def _frame(fast: FastTokenizer, pair: bool) -> tuple[list[int], list[int], list[int]]:

@@ -25,7 +25,13 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "nump
 def machine() -> dict[str, Any]:
     """What the figures of a run depend on: processor, cores, memory, versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    return {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count(), "memory_gb": round(memory / 2**30, 1), "python": platform.python_version()}
+    return {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory / 2**30, 1),
+        "python": platform.python_version(),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -65,7 +71,9 @@ class Journal:
         if after_step:
             kept = [line for line in self.lines() if line["step"] <= after_step]
         write_text(self.folder / "recipe.yaml", yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
-        write_text(self.folder / "manifest.json", json.dumps({**facts, "machine": machine(), "versions": versions()}, indent=2, ensure_ascii=False))
+        write_text(
+            self.folder / "manifest.json", json.dumps({**facts, "machine": machine(), "versions": versions()}, indent=2, ensure_ascii=False)
+        )
         write_text(self.folder / "steps.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def add(self, **line: Any) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from shoplm.config import Config
 from shoplm.errors import ConfigError, DivergedError, ResourceError
-from shoplm.model.network import counts
 from shoplm.model.precision import Precision, autocast
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
@@ -30,31 +29,31 @@ from shoplm.train.plan import Plan, Rows
 class FitConfig(Config):
     """How long and how fast to learn. None = chosen from the method and the number of rows, and written down."""
 
-    epochs: int | None = pydantic.Field(None, ge=1)
+    epochs: int | None = pydantic.Field(default=None, ge=1)
     """Passes over the train rows, at least 1."""
-    batch_size: int | None = pydantic.Field(None, ge=1)
+    batch_size: int | None = pydantic.Field(default=None, ge=1)
     """Rows of one optimizer step, at most."""
-    token_budget: int | None = pydantic.Field(None, ge=1)
+    token_budget: int | None = pydantic.Field(default=None, ge=1)
     """Tokens of one optimizer step, padding included, at most; None = as many as ``batch_size`` rows have."""
-    learning_rate: float | None = pydantic.Field(None, gt=0)
+    learning_rate: float | None = pydantic.Field(default=None, gt=0)
     """Highest rate of the backbone's weights."""
-    head_rate: float | None = pydantic.Field(None, gt=0)
+    head_rate: float | None = pydantic.Field(default=None, gt=0)
     """Highest rate of the heads; None = ten times ``learning_rate`` for ``full``, the same otherwise."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = pydantic.Field(0.01, ge=0)
+    weight_decay: float = pydantic.Field(default=0.01, ge=0)
     """Decoupled decay of the backbone's matrices; biases, norms and heads never decay."""
-    warmup: float = pydantic.Field(0.06, ge=0, lt=1)
+    warmup: float = pydantic.Field(default=0.06, ge=0, lt=1)
     """Share of all steps over which the rate rises, [0, 1)."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls to zero after the warm-up."""
-    clip: float = pydantic.Field(1.0, gt=0)
+    clip: float = pydantic.Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    accumulate: int = pydantic.Field(1, ge=1)
+    accumulate: int = pydantic.Field(default=1, ge=1)
     """Micro-batches of one optimizer step: it changes the memory, never the sum that is learnt from."""
-    average: float = pydantic.Field(0.3, ge=0, lt=1)
+    average: float = pydantic.Field(default=0.3, ge=0, lt=1)
     """Share of all steps, [0, 1), over whose end the weights are averaged: that mean answers. 0 = the last weights do."""
-    seed: int = pydantic.Field(0, ge=0)
-    patience: int | None = pydantic.Field(None, ge=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+    patience: int | None = pydantic.Field(default=None, ge=1)
     """Stop after so many epochs without a better validation; None = run all epochs."""
     precision: Precision | None = None
     """fp32 or bf16 (autocast); None = the faster one, measured at the start."""
@@ -66,6 +65,10 @@ class Learner(Protocol):
     @property
     def weights(self) -> Mapping[str, float]:
         """How much each head's mean loss counts."""
+        ...
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """What each head's loss will be summed over."""
         ...
 
     def losses(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tally[Tensor]]:
@@ -232,7 +235,7 @@ def _gradient(model: Any, batch: Batch, trunk: Tensor | None, accumulate: int, p
     The loss is the weighted sum over heads of each head's mean over the whole step: each micro-batch
     is divided by the whole step's count, so that halves of unequal weight still add up to the whole.
     """
-    whole = counts(batch)
+    whole: dict[str, float] = model.counts(batch)
     pieces = np.array_split(np.arange(len(batch)), min(accumulate, len(batch)))
     found = dict.fromkeys(whole, Tally(0.0, 0.0))
     for piece in pieces:

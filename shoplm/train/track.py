@@ -33,7 +33,9 @@ def follow(journal: Journal, names: Iterable[str]) -> Callable[[], None]:
             file.seek(place)
             for text in iter(file.readline, ""):
                 line = json.loads(text)
-                numbers = {key: float(value) for key, value in line.items() if key not in ("step", "epoch") and isinstance(value, int | float)}
+                numbers = {
+                    key: float(value) for key, value in line.items() if key not in ("step", "epoch") and isinstance(value, int | float)
+                }
                 for write in writers:
                     write(int(line["step"]), numbers)
             place = file.tell()

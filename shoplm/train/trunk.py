@@ -39,7 +39,8 @@ class Trunk:
         self.pooled = network.cut >= network.backbone.depth and network.pools_only
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.starts: npt.NDArray[np.int64] = np.arange(len(tokens) + 1) if self.pooled else tokens.start
-        name = hashlib.sha256(f"{network.backbone.digest} {network.cut} {self.pooled} {precision} {tokens.digest}".encode()).hexdigest()
+        kept = f"pooled {network.backbone.pooling}" if self.pooled else "hidden"
+        name = hashlib.sha256(f"{network.backbone.digest} {network.cut} {kept} {precision} {tokens.digest}".encode()).hexdigest()
         self.path = folder / f"{name[:32]}.trunk"
         self._held: Tensor | None = None
 

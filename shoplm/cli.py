@@ -29,7 +29,11 @@ class _Doors(click.Group):
         try:
             return super().invoke(ctx)
         except ShopLMError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {_line(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "shoplm"
+            click.echo(f"error: {_line(error.format_message())} See: {where} --help", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo(f"stopped; {_after_interrupt(ctx)}", err=True)
@@ -43,6 +47,11 @@ class _Doors(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         """The verbs in the order in which a newcomer meets them."""
         return list(self.commands)
+
+
+def _line(text: str) -> str:
+    """A message as the one line that it is, whatever names it quotes."""
+    return " ".join(text.split())
 
 
 def _after_interrupt(ctx: click.Context) -> str:
@@ -128,7 +137,7 @@ def check(shop: Path, as_json: bool) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": False})
-@click.argument("words", metavar="NAME... [KEY=VALUE]...", nargs=-1, required=True)
+@click.argument("words", metavar="NAME... [KEY=VALUE]...", nargs=-1)
 @click.option("--shop", type=FOLDER, help="A shop's folder.")
 @click.option("--data", type=FILE, help="A plain csv, jsonl or parquet file.")
 @click.option("--out", type=FOLDER, required=True, help="The bundle's folder.")
@@ -224,8 +233,10 @@ def predict(bundle: Path, name: str | None, data: Path | None, texts: tuple[str,
     from shoplm.pipeline.predicting import predict_file
     from shoplm.pipeline.progress import Terminal
 
-    if (data is None) == (not texts):
-        raise DataError("nothing to answer: give either --data FILE or --text '…'")
+    if data is None and not texts:
+        raise DataError("nothing to answer: give --data FILE or --text '…'")
+    if data is not None and texts:
+        raise DataError(f"two sources of texts, --data {data} and --text: give only one of them")
     loaded = load(bundle)
     if data is not None:
         count = predict_file(loaded, name, data, out, _pairs(pairs), Terminal())
@@ -288,10 +299,10 @@ def _show(plain: dict[str, Any], text: str, as_json: bool, after: str) -> None:
 def run(arguments: Sequence[str]) -> int:
     """The command line as a function, for tests: the exit code."""
     try:
-        main(args=list(arguments), standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
+        code = main(args=list(arguments), standalone_mode=False)  # what `ctx.exit` said, or what the verb returned
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    return 0
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return code if isinstance(code, int) else 0

@@ -21,7 +21,7 @@ C = TypeVar("C", bound="Config")
 class Config(pydantic.BaseModel):
     """The base of every floor's settings."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @classmethod
     def of(cls: type[C], values: Mapping[str, Any], where: str = "settings") -> C:
@@ -50,7 +50,8 @@ def _fault(cls: type[Config], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key `{key}`, {did_you_mean(path[-1], _fields_at(cls, path[:-1]))}"
     seen = "" if fault["type"] == "missing" else f", seen {fault.get('input')!r}"
-    return f"`{key}`: {fault['msg'][0].lower()}{fault['msg'][1:]}{seen}"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    return f"`{key}`: {said[0].lower()}{said[1:]}{seen}"
 
 
 def _fields_at(cls: type[Config], path: Iterable[str]) -> list[str]:

@@ -139,6 +139,8 @@ class Task(ABC):
     """The table whose rows are asked about."""
     needs: ClassVar[tuple[str, ...]]
     """The tables it reads."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Columns of the subject table whose words the backbone reads: a plain file has at least one of them."""
     fields: ClassVar[Mapping[str, str]] = {}
     """Columns of a plain file -> columns of the subject table (others keep their names)."""
     defaults: ClassVar[Mapping[str, str]] = {}

@@ -29,7 +29,7 @@ class AdapterConfig(Config):
     method: Method = "full"
     """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``head``: the heads alone."""
     layers: int | None = None
-    """How many top layers learn, at least 1; None = a third of them (``head``: none)."""
+    """How many top layers learn, at least 1; None = a third of them, half when rows are few (``head``: none)."""
     r: int = pydantic.Field(default=16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0

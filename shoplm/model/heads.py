@@ -95,7 +95,7 @@ class ChoiceHead(Head):
     them, which is what out-of-scope scores read. Source: cosine classifiers, Gidaris & Komodakis (2018).
     """
 
-    SHARPNESS = 20.0
+    SHARPNESS = 12.0
 
     def __init__(self, spec: Choice, width: int) -> None:
         super().__init__()

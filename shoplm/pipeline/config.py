@@ -29,6 +29,12 @@ class SplitConfig(Config):
     """Share of the rows that are judged once, at the end."""
     split_seed: int = 0
 
+    @pydantic.model_validator(mode="after")
+    def _leaves_rows(self) -> SplitConfig:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid={self.valid:g} and test={self.test:g} leave no rows to learn from; together they stay below 1")
+        return self
+
 
 class RunConfig(Config):
     """What one ``train`` does."""
@@ -60,8 +66,10 @@ class RunConfig(Config):
         """
         start = read_yaml(recipe) if recipe else {}
         mixed = override({}, settings)
+        if "tasks" in mixed or "tasks" in values:
+            raise ConfigError("unknown key `tasks`: name the tasks themselves, as in `shoplm train sentiment intent …`")
         given = {key: value for key, value in values.items() if value is not None}
-        chosen = tuple(names) or tuple(start.get("tasks", ()))
+        chosen = tuple(dict.fromkeys(names)) or _named(start.get("tasks"), str(recipe))
         for name in chosen:
             tasks.get(name)
         if not chosen:
@@ -93,6 +101,14 @@ class RunConfig(Config):
 GROUPS: Mapping[str, type[Config]] = {"text": TextConfig, "adapter": AdapterConfig, "fit": FitConfig, "split": SplitConfig}
 
 
+def _named(said: Any, where: str) -> tuple[str, ...]:
+    """The tasks that a recipe names."""
+    listed = [said] if isinstance(said, str) else [] if said is None else said
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
+        raise ConfigError(f"{where}: `tasks`: expected a list of names, seen {said!r}; {did_you_mean('', tasks.names())}")
+    return tuple(dict.fromkeys(listed))
+
+
 def _lay(nested: dict[str, Any], key: str, value: Any, names: Iterable[str]) -> None:
     """One top-level key into its group, unless it is a group or a field of the run itself."""
     settings = {field for name in names for field in tasks.get(name).Settings.model_fields}
@@ -100,7 +116,7 @@ def _lay(nested: dict[str, Any], key: str, value: Any, names: Iterable[str]) -> 
         if not isinstance(value, Mapping):
             raise ConfigError(f"`{key}`: expected a group of settings, seen {value!r}")
         if key == "task":
-            for inner in value:
+            for inner in map(str, value):
                 if inner not in settings:
                     raise ConfigError(f"unknown key `task.{inner}`, {did_you_mean(inner, settings)}")
         nested[key] = {**nested.get(key, {}), **value}
@@ -117,27 +133,27 @@ def _lay(nested: dict[str, Any], key: str, value: Any, names: Iterable[str]) -> 
     nested[homes[0]] = {**nested.get(homes[0], {}), key: value}
 
 
-FEW = 1024
-"""Train rows up to which a run is a few-shot one: more passes, smaller batches."""
+FEW = 2048
+"""Train rows up to which a run is a few-shot one: more passes in smaller, gentler steps, through more layers."""
 
 
 def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
     """Every None that has a default filled in, from the method and the number of train rows.
 
-    The rates and passes were chosen on the validation rows of public data: see docs/decisions.
+    The rates and passes were chosen on the validation rows of public data: see docs/decisions/0003.
     """
     method: Method = config.adapter.method
     few = rows <= FEW
-    rate = {"full": 4e-4, "lora": 2e-3, "head": 5e-3}[method]
     chosen = {
-        "epochs": {"full": 10 if few else 3, "lora": 12 if few else 4, "head": 60 if few else 30}[method],
-        "batch_size": 16 if few else 64,
-        "learning_rate": rate,
+        "epochs": {"full": 8 if few else 3, "lora": 10 if few else 4, "head": 60 if few else 30}[method],
+        "batch_size": 32 if few else 64,
+        "learning_rate": {"full": 2e-4 if few else 4e-4, "lora": 1e-3 if few else 2e-3, "head": 5e-3}[method],
     }
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
     assert fit.learning_rate is not None
     if fit.head_rate is None:
-        fit = fit.model_copy(update={"head_rate": fit.learning_rate * (5 if method == "full" else 1)})
-    layers = config.adapter.layers if config.adapter.layers is not None else (0 if method == "head" else max(1, depth // 3))
-    adapter = config.adapter.model_copy(update={"layers": layers})
-    return config.model_copy(update={"fit": fit, "adapter": adapter})
+        fit = fit.model_copy(update={"head_rate": fit.learning_rate * (2.5 if method == "full" else 1.0)})
+    layers = config.adapter.layers
+    if layers is None:
+        layers = 0 if method == "head" else max(1, depth // 2 if few else depth // 3)
+    return config.model_copy(update={"fit": fit, "adapter": config.adapter.model_copy(update={"layers": layers})})

@@ -68,10 +68,10 @@ def demo(out: Path, *, language: str, seed: int, progress: Progress) -> Demo:
         raise DataError(f"--out {out}: holds something that is not an earlier demo; choose another folder")
     shop_folder = out / "shop"
     if not shop_folder.exists():
-        progress.say(str(fill(shop_folder, shoppers=400, language=language, seed=seed, progress=progress)))
+        progress.say(str(fill(shop_folder, shoppers=300, language=language, seed=seed, progress=progress)))
     shop = Shop(shop_folder)
     health = check(shop)
-    config = RunConfig.read(["sentiment", "intent"], method="lora", seed=seed)
+    config = RunConfig.read(["sentiment", "intent"], method="lora", layers=2, epochs=4, seed=seed)
     bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]

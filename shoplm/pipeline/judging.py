@@ -222,7 +222,7 @@ def _baseline_values(
     }
     plain = fitted.model_copy(update={"numbers": {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}})
     derived = task.answer(Scores(scores), plain).values
-    return {name: value for name, value in derived.items() if name in values or name == "event"}
+    return {name: value for name, value in derived.items() if name in values or name in ("event", "choice")}
 
 
 def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:

@@ -6,9 +6,10 @@ A plain file goes the same way as a shop: it is imported into a temporary one.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import pyarrow.compute as pc
 
 from shoplm.data import contract, split
 from shoplm.data.context import as_of
+from shoplm.data.ingest import TableReport
 from shoplm.data.shop import Shop, View
-from shoplm.errors import DataError
+from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
 from shoplm.pipeline.progress import Progress
@@ -52,8 +54,10 @@ def origin(
     Raises:
         DataError: neither or both are given, or the file is not to be used.
     """
-    if (shop is None) == (data is None):
+    if shop is None and data is None:
         raise DataError("no data: give either --shop DIR or --data FILE")
+    if shop is not None and data is not None:
+        raise DataError(f"two sources of rows, --shop {shop} and --data {data}: give only one of them")
     if shop is not None:
         yield Origin((shop if isinstance(shop, Shop) else Shop(Path(shop))).view())
         return
@@ -62,7 +66,10 @@ def origin(
         made = Shop(Path(folder) / "shop", create=True)
         wanted = {**field_mapping(task, data, mapping or {})}
         report = made.import_files(data, table=task.subject, mapping=wanted, defaults=dict(task.defaults))
-        notes = [str(report)] if report.quarantined or report.duplicate else []
+        found = report.tables[task.subject]
+        if found.quarantined == found.read:
+            raise DataError(f"no row can be used, all {found.read:,} are faulty; the first: {found.first_fault}")
+        notes = [_became(data, found)] if found.quarantined or found.duplicate or found.updated else []
         if progress:
             for note in notes:
                 progress.say(note)
@@ -74,17 +81,53 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[st
     from shoplm.data.importers.table import read
 
     first = next(iter(read([data], task.subject)), None)
+    if first is not None and first.faults and not len(first.rows):
+        raise DataError(f"{data}, {first.faults[0]}")
     theirs = {name.strip().lower(): name for name in (first.rows.column_names if first else ())}
     ours = set(contract.TABLES[task.subject].by_name)
     found: dict[str, str] = {}
     for target, source in mapping.items():  # `--map text=review_body`: the left side may be the task's word or the contract's
-        found[task.fields.get(target, target)] = source
+        name = task.fields.get(target, target)
+        if source.strip().lower() not in theirs:
+            raise DataError(f"{data}: no column `{source}` (--map {target}={source}); {did_you_mean(source, theirs.values())}")
+        if name not in ours:
+            raise DataError(f"--map {target}={source}: `{target}` is no field of {task.subject}; {did_you_mean(target, ours | set(task.fields))}")
+        if name in found:
+            raise DataError(f"--map {target}={source}: {task.subject} already takes its `{name}` from `{found[name]}`; map it once")
+        found[name] = source
     taken = {source.strip().lower() for source in found.values()}
     for word, target in task.fields.items():
         if target not in found and target not in theirs and word in theirs and word not in taken and target in ours:
             found[target] = theirs[word]
             taken.add(word)
+    if task.reads and not set(task.reads) & (set(found) | set(theirs)):
+        words = [word for word, target in task.fields.items() if target in task.reads]
+        raise DataError(
+            f"{data}: no column with the text of {task.subject}; expected one of {', '.join([*words, *task.reads])}, "
+            f"{_seen(words + list(task.reads), theirs.values(), words[0])}"
+        )
     return found
+
+
+def _seen(wanted: Sequence[str], names: Collection[str], word: str) -> str:
+    """The columns that there are, and the closest to a wanted one."""
+    low = {name.strip().lower(): name for name in names}
+    close = [low[near] for each in wanted for near in difflib.get_close_matches(each, low, n=1, cutoff=0.6)]
+    shown = ", ".join(f"`{name}`" for name in list(names)[:20]) or "none"
+    return f"seen {shown}; map it with --map {word}={close[0] if close else 'COLUMN'}" + (f" (is `{close[0]}` meant?)" if close else "")
+
+
+def _became(data: Path, found: TableReport) -> str:
+    """What became of a plain file's rows; where faulty ones are listed does not outlive the temporary shop."""
+    used = found.inserted + found.updated
+    said = f"{data}: {found.read:,} rows read"
+    if found.duplicate:
+        said += f", {found.duplicate:,} of them a second time"
+    if found.updated:
+        said += f", {found.updated:,} replace an earlier row of the same id"
+    if found.quarantined:
+        said += f", {found.quarantined:,} left out as faulty (the first: {found.first_fault})"
+    return f"{said}; {used:,} taken"
 
 
 @dataclass(frozen=True)
@@ -165,9 +208,7 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
                 targets.setdefault(name, []).append(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
             advance(len(piece.ids))
     if not ids:
-        raise DataError(
-            f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; its texts or its labels are missing"
-        )
+        raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; {_lacking(view, task, ())}")
     order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)
     split_of = np.concatenate(splits)
     where: dict[int, set[str]] = {}
@@ -175,10 +216,22 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
         where.setdefault(group, set()).add(str(side))
     joined = Tokens.join(tokens)
     whole = {name: pa.concat_arrays(columns).take(pa.array(order)) for name, columns in targets.items() if len(columns) == len(tokens)}
+    if all(column.null_count == len(column) for column in whole.values()):
+        raise DataError(f"{task.subject}: {len(ids):,} rows with a text and none with an answer to learn; {_lacking(view, task, whole)}")
     kept = [texts[at] for at in order if at < len(texts) and split_of[at] == "train"]
     return Prepared(
         joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values())
     )
+
+
+def _lacking(view: View, task: Task, targets: Collection[str]) -> str:
+    """What a table without a usable row may lack: the column of an answer, perhaps under another name."""
+    if not view.has(task.subject):
+        return f"the table {task.subject} is empty: bring rows in with shoplm import"
+    words = {word for pair in task.fields.items() if pair[1] not in task.reads for word in pair} | set(targets)
+    foreign = set(view.columns(task.subject)) - set(contract.TABLES[task.subject].by_name)
+    expected = f"texts in {' or '.join(task.reads)}, answers in {' or '.join(sorted(words))}"
+    return f"expected {expected}; {_seen(sorted(words), sorted(foreign - words), sorted(words)[-1])}"
 
 
 def config_name(task: Task) -> str:

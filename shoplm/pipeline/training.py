@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from shoplm import task as tasks
 from shoplm.data.shop import Shop
-from shoplm.errors import ConfigError, DataError, DivergedError
+from shoplm.errors import ConfigError, DataError, DivergedError, ResourceError
 from shoplm.model import adapters
 from shoplm.model import bundle as files
 from shoplm.model.backbone import Backbone, load_backbone
@@ -105,7 +106,7 @@ def train(
     begin = time.perf_counter()
     if out.exists() and (out.is_file() or not files.is_ours(out)):
         raise ConfigError(f"--out {out}: is not empty and no bundle; choose another place")
-    if resume and (out / "checksums.json").is_file() and not (out / "run" / "unfinished").exists():
+    if resume and (out / "checksums.json").is_file() and not any((out / "run").rglob("unfinished")):
         waiting.say(f"{out}: this run has ended already, nothing to resume")
         return load(out)
     backbone: Backbone | None = None
@@ -113,22 +114,47 @@ def train(
     metrics: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     ended: list[Callable[[], None]] = []
-    for name in config.tasks:
-        task = tasks.get(name)
-        with origin(task, shop, data, mapping, waiting) as source:
-            backbone = backbone or load_backbone(config.backbone, config.text)
-            run_folder = out / "run" if len(config.tasks) == 1 else out / "run" / name
-            learnt = _Learning(task, name, config, source, backbone, run_folder, resume, waiting)
-            parts[name], metrics[name], facts[name] = learnt.part(), learnt.judged(), learnt.facts()
-            ended.append(learnt.end)
-    assert backbone is not None
-    changed = config.adapter.method == "full"
-    contents = Contents(backbone, changed, parts, facts, metrics, describe.card(backbone.name, config, metrics, facts))
-    files.write(contents, out)
+    with _nothing_half_written(out):
+        for name in config.tasks:
+            task = tasks.get(name)
+            with origin(task, shop, data, mapping, waiting) as source:
+                backbone = backbone or load_backbone(config.backbone, config.text)
+                run_folder = out / "run" if len(config.tasks) == 1 else out / "run" / name
+                learnt = _Learning(task, name, config, source, backbone, run_folder, resume, waiting)
+                parts[name], metrics[name], facts[name] = learnt.part(), learnt.judged(), learnt.facts()
+                ended.append(learnt.end)
+        assert backbone is not None
+        changed = config.adapter.method == "full"
+        contents = Contents(backbone, changed, parts, facts, metrics, describe.card(backbone.name, config, metrics, facts))
+        files.write(contents, out)
     for end in ended:
         end()
     waiting.say(f"trained in {time.perf_counter() - begin:.1f} s")
     return Bundle(contents, out)
+
+
+@contextlib.contextmanager
+def _nothing_half_written(out: Path) -> Iterator[None]:
+    """When the block fails and no checkpoint was saved, the run folder that it began goes again.
+
+    Raises:
+        ResourceError: ``out`` cannot be written; said before the work, not after it.
+    """
+    run_folder = out / "run"
+    begun, folder = run_folder.exists(), next(place for place in (out, *out.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResourceError(f"--out {out}: {folder} cannot be written ({error.strerror}); choose another place") from None
+    try:
+        yield
+    except BaseException:
+        if not begun and not any(run_folder.rglob(checkpoint.FILE)):
+            shutil.rmtree(run_folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
 
 
 @dataclass
@@ -173,7 +199,10 @@ class _Learning:
     def _rows(self, config: RunConfig) -> tuple[Fitted, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         train, valid = self.prepared.at("train"), self.prepared.at("valid")
         if not len(train):
-            raise DataError(f"{self.task.subject}: no train rows; check the `split` column or --where")
+            raise DataError(
+                f"{self.task.subject}: {len(self.prepared.split):,} rows and none to learn from ({len(valid):,} valid, {len(self.prepared.at('test')):,} test); "
+                f"give more different texts (equal ones stay together), train rows in the `split` column, or a smaller valid= and test="
+            )
         import pyarrow as pa
 
         fitted = self.task.learn(
@@ -199,7 +228,7 @@ class _Learning:
                 self.progress.say(f"{self.folder}: no checkpoint yet, starting from the beginning")
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             return {}
-        before: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        before = _manifest(path)
         if before["rows_digest"] != self.prepared.digest:
             raise ConfigError(f"--resume: the data is not what {self.folder} was trained on; train without --resume")
         asked = self.config.plain()
@@ -384,6 +413,16 @@ def point(metric: Metric, targets: Mapping[str, Any], values: Mapping[str, npt.N
     kept = cells >= 0
     classes = value.shape[1] if value.ndim == 2 else 1
     return float(metric.read(np.bincount(cells[kept], amounts[kept], minlength=metric.size(classes)).astype(np.float64)))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if not {"rows_digest", "precision", "config"} <= set(found):
+            raise ValueError("it lacks what a resumed run needs")
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a run's manifest ({error}); start again without --resume") from None
+    return found
 
 
 def _stops(best: _Best, fit: loop.FitConfig) -> bool:

@@ -43,6 +43,7 @@ class Intent(Task):
 
     subject = "chats"
     needs = ("chats",)
+    reads = ("content",)
     fields: ClassVar[Mapping[str, str]] = {
         "text": "content",
         "utterance": "content",

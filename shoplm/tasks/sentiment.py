@@ -24,6 +24,8 @@ from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, titled
 
 MOODS = ("negative", "neutral", "positive")
+FAVOURS = tuple(step / 20 for step in range(21))
+"""How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
 
 
 class SentimentSettings(Config):
@@ -41,12 +43,13 @@ class Sentiment(Task):
 
     subject = "reviews"
     needs = ("reviews",)
+    reads = ("body", "title")
     fields: ClassVar[Mapping[str, str]] = {"text": "body", "review": "body", "review_text": "body", "stars": "rating"}
     defaults: ClassVar[Mapping[str, str]] = {"item_id": "unknown"}
     Settings = SentimentSettings
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "macro_f1": MacroF1("label", "label"),
-        "accuracy": Accuracy("label", "label"),
+        "macro_f1": MacroF1("label", "choice"),
+        "accuracy": Accuracy("label", "choice"),
         "roc_auc": AUROC("label", "event"),
         "log_loss": LogLoss("label", "label"),
         "ece": ECE("label", "label"),
@@ -96,24 +99,43 @@ class Sentiment(Task):
             raise DataError(f"sentiment: the train rows hold {_said(seen)} of `{what}`; give rows of at least two classes")
         labels = [mood for mood in MOODS if mood in seen] if seen <= set(MOODS) else sorted(seen)
         stars = targets.get("stars")
-        numbers = {} if stars is None or stars.null_count == len(stars) else {"low": 1.0, "high": 5.0}
+        held = pc.value_counts(targets["label"].drop_null())
+        counts = {row["values"].as_py(): row["counts"].as_py() for row in held}
+        numbers = {f"prior:{label}": counts[label] / sum(counts.values()) for label in labels}
+        numbers |= {} if stars is None or stars.null_count == len(stars) else {"low": 1.0, "high": 5.0}
         return Fitted(labels={"label": labels}, numbers=numbers, words={"target": settings.target or ""})
 
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
-        """The temperature that makes the probabilities honest."""
-        found = temperature(scores["label"], targets["label"])
-        return fitted.model_copy(update={"numbers": {**fitted.numbers, "temperature": found}})
+        """The temperature that makes the probabilities honest; for moods, how far rare classes are favoured in the decision."""
+        numbers = {**fitted.numbers, "temperature": temperature(scores["label"], targets["label"])}
+        if not fitted.words.get("target"):
+            judge = MacroF1("label", "choice")
+            found = []
+            for favour in FAVOURS:
+                tried = fitted.model_copy(update={"numbers": {**numbers, "favour": favour}})
+                cells, amounts = judge.cells(targets["label"], self.answer(scores, tried).values["choice"])
+                kept = cells >= 0
+                found.append(float(judge.read(np.bincount(cells[kept], amounts[kept], judge.size(len(fitted.labels["label"]))))))
+            numbers["favour"] = FAVOURS[int(np.argmax(found))]
+        return fitted.model_copy(update={"numbers": numbers})
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
-        """The likeliest class with its probability, and the stars."""
-        labels = fitted.labels["label"]
-        probabilities = np.exp(log_softmax(scores["label"] / fitted.numbers.get("temperature", 1.0))).astype(np.float32)
-        best = probabilities.argmax(1)
+        """The class with its probability, and the stars.
+
+        The class is the likeliest once the rare ones are favoured as validation chose: argmax of
+        log p(class) - favour · log share(class) (Menon et al., 2021). Probabilities stay as they are.
+        """
+        labels, numbers = fitted.labels["label"], fitted.numbers
+        logs = log_softmax(scores["label"] / numbers.get("temperature", 1.0))
+        shares = np.log([numbers.get(f"prior:{label}", 1.0) for label in labels])
+        choice = np.exp(log_softmax(logs - numbers.get("favour", 0.0) * shares)).astype(np.float32)
+        probabilities = np.exp(logs).astype(np.float32)
+        best = choice.argmax(1)
         columns: dict[str, Any] = {
             "label": [labels[at] for at in best],
-            "probability": np.round(probabilities.max(1).astype(float), 4).tolist(),
+            "probability": np.round(probabilities[np.arange(len(best)), best].astype(float), 4).tolist(),
         }
-        values = {"label": probabilities}
+        values = {"label": probabilities, "choice": choice}
         if len(labels) == 2:
             values["event"] = probabilities[:, 1]
         if "stars" in scores.values:

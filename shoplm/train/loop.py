@@ -38,7 +38,7 @@ class FitConfig(Config):
     learning_rate: float | None = pydantic.Field(default=None, gt=0)
     """Highest rate of the backbone's weights."""
     head_rate: float | None = pydantic.Field(default=None, gt=0)
-    """Highest rate of the heads; None = ten times ``learning_rate`` for ``full``, the same otherwise."""
+    """Highest rate of the heads; None = 2.5 times ``learning_rate`` for ``full``, the same otherwise."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = pydantic.Field(default=0.01, ge=0)
     """Decoupled decay of the backbone's matrices; biases, norms and heads never decay."""
@@ -52,7 +52,7 @@ class FitConfig(Config):
     """Micro-batches of one optimizer step: it changes the memory, never the sum that is learnt from."""
     average: float = pydantic.Field(default=0.3, ge=0, lt=1)
     """Share of all steps, [0, 1), over whose end the weights are averaged: that mean answers. 0 = the last weights do."""
-    seed: int = pydantic.Field(default=0, ge=0)
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**63)
     patience: int | None = pydantic.Field(default=None, ge=1)
     """Stop after so many epochs without a better validation; None = run all epochs."""
     precision: Precision | None = None

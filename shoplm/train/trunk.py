@@ -7,6 +7,7 @@ carries the name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -71,7 +72,8 @@ class Trunk:
             with open(partial, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self.bytes)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise ResourceError(
                 f"{self.path.parent}: {self.bytes >> 20} MiB for the trunk cache cannot be written ({error.strerror}); free space or set cache_mb=0"
             ) from None

@@ -1,0 +1,167 @@
+"""Losses and their gradients against the formulas on the maths page, and against torch's own."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from shoplm.errors import BundleError
+from shoplm.model.heads import Choice, Score, States, Text, answer, build, from_plain, plain
+
+WIDTH, WORDS = 8, 11
+CHOICE, BINARY, STARS = Choice(("a", "b", "c")), Score("binary"), Score("regression", 1.0, 5.0)
+NAN = float("nan")
+
+
+def head(spec, seed=0):
+    torch.manual_seed(seed)
+    return build(spec, WIDTH, WORDS)
+
+
+def states(rows=4, length=5, seed=1):
+    torch.manual_seed(seed)
+    hidden = torch.randn(rows, length, WIDTH)
+    return States(hidden, hidden.mean(1), torch.randn(WORDS, WIDTH))
+
+
+def test_choice_is_cross_entropy_by_its_plain_formula():
+    logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.0, 3.0]])
+    weight = torch.tensor([2.0, 0.5])
+    found = head(CHOICE).loss(logits, torch.tensor([0, 1]), weight)
+    each = [math.log(sum(math.exp(x) for x in row)) - row[y] for row, y in zip(logits.tolist(), (0, 1), strict=True)]
+    assert float(found.total) == pytest.approx(2.0 * each[0] + 0.5 * each[1], rel=1e-6)  # float32
+    assert found.count == 2.5
+
+
+def test_smoothing_spreads_its_share_over_all_labels():
+    logits = torch.tensor([[1.0, -2.0, 0.5]])
+    found = head(Choice(("a", "b", "c"), smoothing=0.3)).loss(logits, torch.tensor([0]), torch.ones(1))
+    target = torch.tensor([0.7 + 0.1, 0.1, 0.1])
+    assert float(found.total) == pytest.approx(float(-(target * logits[0].log_softmax(0)).sum()), rel=1e-6)
+
+
+def test_binary_has_both_terms():
+    found = head(BINARY).loss(torch.tensor([0.7, 0.7]), torch.tensor([1.0, 0.0]), torch.ones(2))
+    p = 1 / (1 + math.exp(-0.7))
+    assert float(found.total) == pytest.approx(-math.log(p) - math.log(1 - p), rel=1e-6)
+
+
+def test_regression_is_squared_error_on_the_scaled_range():
+    found = head(STARS).loss(torch.tensor([0.25, 1.5]), torch.tensor([5.0, 1.0]), torch.ones(2))
+    assert float(found.total) == pytest.approx((0.25 - 1) ** 2 + (1.5 - 0) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "logits", "target", "wanted"),
+    [
+        (CHOICE, [[0.2, -1.0, 3.0], [0.0, 0.5, 0.0]], [2, 1], lambda x, y: x.softmax(-1) - F.one_hot(y, 3)),
+        (BINARY, [0.3, -2.0], [1.0, 0.0], lambda x, y: x.sigmoid() - y),
+        (STARS, [0.3, -2.0], [4.0, 1.0], lambda x, y: 2 * (x - (y - 1) / 4)),
+    ],
+    ids=["choice", "binary", "regression"],
+)
+def test_the_gradient_of_the_logit_is_the_prediction_minus_the_truth(spec, logits, target, wanted):
+    x, y = torch.tensor(logits, requires_grad=True), torch.tensor(target)
+    head(spec).loss(x, y, torch.ones(2)).total.backward()
+    torch.testing.assert_close(x.grad, wanted(x.detach(), y), rtol=0, atol=1e-6)  # float32
+
+
+@pytest.mark.parametrize(("spec", "missing"), [(CHOICE, [-1, 1, -1]), (BINARY, [NAN, 1.0, NAN]), (STARS, [NAN, 2.0, NAN])])
+def test_a_missing_target_adds_nothing_to_sum_count_or_gradient(spec, missing):
+    made = head(spec)
+    logits = made(states(3)).detach().requires_grad_()
+    found = made.loss(logits, torch.tensor(missing), torch.ones(3))
+    alone = made.loss(logits[1:2], torch.tensor(missing[1:2]), torch.ones(1))
+    assert float(found.total) == float(alone.total)
+    assert found.count == alone.count == 1
+    found.total.backward()
+    assert (logits.grad[[0, 2]] == 0).all()
+    assert logits.grad[1].abs().sum() > 0
+
+
+@pytest.mark.parametrize("spec", [CHOICE, BINARY, STARS], ids=["choice", "binary", "regression"])
+def test_no_target_at_all_is_a_count_of_zero_without_nan(spec):
+    made = head(spec)
+    logits = made(states(2))
+    target = torch.tensor([-1, -1]) if spec is CHOICE else torch.tensor([NAN, NAN])
+    found = made.loss(logits, target, torch.ones(2))
+    assert (float(found.total), found.count) == (0.0, 0.0)
+
+
+def test_masked_text_is_torch_s_cross_entropy_at_the_asked_places():
+    made, seen = head(Text("masked")), states()
+    logits = made(seen)
+    target = torch.full((4, 5), -1)
+    target[0, 0], target[1, 4], target[3, 2] = 3, 10, 0
+    found = made.loss(logits, target, torch.ones(4))
+    wanted = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="sum")
+    torch.testing.assert_close(found.total, wanted, rtol=1e-6, atol=0)
+    assert found.count == 3
+
+
+def test_causal_text_asks_every_place_for_the_next_token():
+    made, seen = head(Text("causal")), states()
+    logits = made(seen)
+    target = torch.randint(0, WORDS, (4, 5))
+    target[2, 3:] = -1
+    found = made.loss(logits, target, torch.ones(4))
+    wanted = F.cross_entropy(logits[:, :-1].flatten(0, 1), target[:, 1:].flatten(), ignore_index=-1, reduction="sum")
+    torch.testing.assert_close(found.total, wanted, rtol=1e-6, atol=0)
+    assert found.count == 4 * 4 - 2
+
+
+def test_a_causal_text_head_starts_as_the_backbone_s_own_next_token():
+    made, seen = head(Text("causal")), states()
+    torch.testing.assert_close(made(seen), seen.hidden @ seen.vocabulary.T, rtol=1e-5, atol=1e-5)  # float32 products
+
+
+def test_choice_compares_directions_so_that_length_does_not_matter():
+    made, seen = head(CHOICE), states()
+    longer = States(seen.hidden, seen.pooled * 7, seen.vocabulary)
+    torch.testing.assert_close(made(longer), made(seen), rtol=0, atol=1e-5)  # float32, logits up to 20
+    x, w = seen.pooled[0], made.weight[1]
+    assert float(made(seen)[0, 1]) == pytest.approx(float(20 * (x @ w) / (x.norm() * w.norm())), rel=1e-5)
+
+
+def test_choice_begins_with_each_label_s_mean_direction():
+    made = head(CHOICE)
+    before = made.weight[2].clone()
+    pooled = torch.tensor([[2.0, 0, 0, 0, 0, 0, 0, 0], [0, 5.0, 0, 0, 0, 0, 0, 0], [0, 0, 3.0, 0, 0, 0, 0, 0], [9.0] * 8])
+    made.begin(pooled, torch.tensor([0, 0, 1, -1]))
+    half = math.sqrt(0.5)  # of two unit vectors at a right angle, as long as they are each
+    assert made.weight[0].tolist() == pytest.approx([half, half, 0, 0, 0, 0, 0, 0])
+    assert made.weight[1].tolist() == pytest.approx([0, 0, 1, 0, 0, 0, 0, 0])
+    assert torch.equal(made.weight[2], before)  # a label without rows keeps its own
+
+
+@pytest.mark.parametrize(("spec", "target", "said"), [(BINARY, [1.0, 0.0, 1.0, NAN], 2 / 3), (STARS, [5.0, 2.0, NAN, 5.0], 4.0)])
+def test_a_score_begins_by_saying_the_mean_about_every_row(spec, target, said):
+    made = head(spec)
+    made.begin(torch.randn(4, WIDTH), torch.tensor(target))
+    found = answer(spec, made(states()))
+    if spec is BINARY:
+        found = 1 / (1 + np.exp(-found))
+    np.testing.assert_allclose(found, said, rtol=1e-5)
+
+
+def test_a_score_without_any_target_begins_at_zero():
+    made = head(STARS)
+    made.begin(torch.randn(2, WIDTH), torch.tensor([NAN, NAN]))
+    assert made(states()).tolist() == [0.0] * 4
+
+
+def test_an_answered_regression_is_in_its_own_unit_and_range():
+    assert answer(STARS, torch.tensor([0.5, -3.0, 9.0])).tolist() == [3.0, 1.0, 5.0]
+
+
+@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, Text("masked")])
+def test_a_spec_survives_being_written(spec):
+    assert from_plain(plain(spec), "config.json") == spec
+
+
+@pytest.mark.parametrize("bad", [{"head": "oracle"}, {}, {"head": "choice", "labels": ["a"], "extra": 1}])
+def test_an_unknown_head_is_refused(bad):
+    with pytest.raises(BundleError, match=r"config\.json: not a head"):
+        from_plain(bad, "config.json")

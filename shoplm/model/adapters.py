@@ -16,7 +16,7 @@ import pydantic
 from torch import nn
 
 from shoplm.config import Config
-from shoplm.errors import BundleError, ConfigError
+from shoplm.errors import BundleError, ConfigError, did_you_mean
 from shoplm.model.backbone import Backbone
 
 Method = Literal["full", "lora", "head"]
@@ -84,7 +84,7 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
 
 
 def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) -> None:
-    targets = list(config.target_modules) if config.target_modules else _linear_names(backbone, cut)
+    targets = _linear_names(backbone, config.target_modules, cut)
     with _peft_quiet():
         import peft
 
@@ -94,7 +94,6 @@ def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) ->
                 lora_alpha=config.lora_alpha,
                 lora_dropout=config.lora_dropout,
                 target_modules=targets,
-                layers_to_transform=list(range(cut, backbone.depth)),
                 task_type=peft.TaskType.FEATURE_EXTRACTION,
                 base_model_name_or_path=backbone.name,
             )
@@ -108,11 +107,29 @@ def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) ->
             raise ConfigError(f"`method: lora`: {str(error).splitlines()[0]}") from None
 
 
-def _linear_names(backbone: Backbone, cut: int) -> list[str]:
-    """The last parts of the names of all linear layers in a learning layer (GPT-2 keeps them as Conv1D)."""
-    layer = backbone.layers[cut]
-    names = {path for path, module in layer.named_modules() if type(module).__name__ in ("Linear", "Conv1D")}
-    return sorted(names)
+def _linear_names(backbone: Backbone, wanted: Sequence[str] | None, cut: int) -> list[str]:
+    """The whole names of the linear layers in the learning layers (GPT-2 keeps them as Conv1D); of ``wanted`` last parts, if given.
+
+    Whole names and not ``layers_to_transform``, which finds no layer of a model whose list stands at the top, as Llama's does.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    model: Any = backbone.model
+    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    learning = {id(module) for layer in backbone.layers[cut:] for module in layer.modules()}
+    every = [
+        path
+        for path, module in base.named_modules()
+        if id(module) in learning
+        and type(module).__name__ in ("Linear", "Conv1D")
+        and not any(part == "base_layer" or part.startswith("lora_") for part in path.split("."))  # an earlier task's adapter
+    ]
+    found = every if wanted is None else [path for path in every if path.endswith(tuple(f".{name}" for name in wanted))]
+    if not found:
+        last = {path.rpartition(".")[2] for path in every}
+        raise ConfigError(f"`method: lora`: no linear layer named {', '.join(wanted or ())}; {did_you_mean((wanted or ('',))[0], last)}")
+    return found
 
 
 def choose(backbone: Backbone, name: str) -> None:

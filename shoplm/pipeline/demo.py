@@ -71,7 +71,7 @@ def demo(out: Path, *, language: str, seed: int, progress: Progress) -> Demo:
         progress.say(str(fill(shop_folder, shoppers=300, language=language, seed=seed, progress=progress)))
     shop = Shop(shop_folder)
     health = check(shop)
-    config = RunConfig.read(["sentiment", "intent"], method="lora", layers=2, epochs=4, seed=seed)
+    config = RunConfig.read(["sentiment", "intent"], method="lora", layers=2, epochs=4, learning_rate=3e-3, seed=seed)
     bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]

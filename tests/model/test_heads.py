@@ -74,7 +74,7 @@ def test_a_missing_target_adds_nothing_to_sum_count_or_gradient(spec, missing):
     logits = made(states(3)).detach().requires_grad_()
     found = made.loss(logits, torch.tensor(missing), torch.ones(3))
     alone = made.loss(logits[1:2], torch.tensor(missing[1:2]), torch.ones(1))
-    assert float(found.total) == float(alone.total)
+    assert found.total.item() == alone.total.item()
     assert found.count == alone.count == 1
     found.total.backward()
     assert (logits.grad[[0, 2]] == 0).all()
@@ -87,7 +87,7 @@ def test_no_target_at_all_is_a_count_of_zero_without_nan(spec):
     logits = made(states(2))
     target = torch.tensor([-1, -1]) if spec is CHOICE else torch.tensor([NAN, NAN])
     found = made.loss(logits, target, torch.ones(2))
-    assert (float(found.total), found.count) == (0.0, 0.0)
+    assert (found.total.item(), found.count) == (0.0, 0.0)
 
 
 def test_masked_text_is_torch_s_cross_entropy_at_the_asked_places():
@@ -122,7 +122,7 @@ def test_choice_compares_directions_so_that_length_does_not_matter():
     longer = States(seen.hidden, seen.pooled * 7, seen.vocabulary)
     torch.testing.assert_close(made(longer), made(seen), rtol=0, atol=1e-5)  # float32, logits up to 20
     x, w = seen.pooled[0], made.weight[1]
-    assert float(made(seen)[0, 1]) == pytest.approx(float(20 * (x @ w) / (x.norm() * w.norm())), rel=1e-5)
+    assert float(made(seen)[0, 1]) == pytest.approx(float(made.SHARPNESS * (x @ w) / (x.norm() * w.norm())), rel=1e-5)
 
 
 def test_choice_begins_with_each_label_s_mean_direction():

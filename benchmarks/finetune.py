@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
 
     def theirs(part: str, **settings: Any) -> Json:
         wanted = {"attention": "sdpa", "pooling": "first", "seed": 0, "steps": None, **common, **settings}
-        return parts.take(part, {**wanted, "sides": sources["benchmarks"]}, lambda: child("benchmarks.sides:trainer", wanted, timeout=limit))
+        return parts.take(
+            part, {**wanted, "sides": sources["benchmarks"]}, lambda: child("benchmarks.sides:trainer", wanted, timeout=limit)
+        )
 
     peak = parts.take("peak", {"sources": source_digest("benchmarks/side_by_side.py")}, lambda: must(child("benchmarks.finetune:peak", {})))
     first = ours(0, profile=True)
@@ -77,7 +79,9 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
         raise RuntimeError(f"a run of the Trainer failed, so nothing can be compared: {broken[0]}")
     target = min(_median([best(run["curve"], score) for run in mine]), _median([best(run["curve"], score) for run in other])) - MARGIN
     wanted = {**common, "seed": 1, "target": target, "epochs": options.textbook_epochs, "padded_steps": options.padded_steps}
-    book = parts.take("textbook", {**wanted, "sides": sources["benchmarks"]}, lambda: must(child("benchmarks.sides:textbook", wanted, timeout=limit)))
+    book = parts.take(
+        "textbook", {**wanted, "sides": sources["benchmarks"]}, lambda: must(child("benchmarks.sides:textbook", wanted, timeout=limit))
+    )
     found = _result(options, score, target, peak, first, mine, other, book, tried, chosen)
     _print(found, options, score, target)
     return result(name, begin, quick=quick, **found)
@@ -101,7 +105,9 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
     reader.add_argument("--epochs", type=int, help="the Trainer's longest schedule; default 6 for clinc, 4 for clothing")
     reader.add_argument("--textbook-epochs", type=int, help="default 5 (the article's) for clinc, 3 for clothing")
     reader.add_argument("--padded-steps", type=int, default=2 if quick else 40, help="steps that the textbook's seconds are taken from")
-    reader.add_argument("--methods", default="full,lora", help="the Trainer's tuning methods: full, lora, top (two layers: our idea, not its default)")
+    reader.add_argument(
+        "--methods", default="full,lora", help="the Trainer's tuning methods: full, lora, top (two layers: our idea, not its default)"
+    )
     reader.add_argument("--fresh", action="store_true", help="measure everything anew")
     options = reader.parse_args(list(arguments))
     options.methods = options.methods.split(",")
@@ -174,7 +180,16 @@ def _side(runs: Sequence[Json], score: str, target: float) -> Json:
 
 
 def _result(
-    options: argparse.Namespace, score: str, target: float, peak: Json, first: Json, mine: list[Json], other: list[Json], book: Json, tried: Any, chosen: Json
+    options: argparse.Namespace,
+    score: str,
+    target: float,
+    peak: Json,
+    first: Json,
+    mine: list[Json],
+    other: list[Json],
+    book: Json,
+    tried: Any,
+    chosen: Json,
 ) -> Json:
     ours, trainer = _side(mine, score, target), _side(other, score, target)
     precision = mine[0]["recipe"]["fit"]["precision"]
@@ -190,7 +205,9 @@ def _result(
         },
     }  # fmt: skip
     trainer["setting"] = chosen
-    trainer["search"] = [{**setting, "best_score": best(run["curve"], score), "seconds": run["seconds"], "curve": run["curve"]} for setting, run in tried]
+    trainer["search"] = [
+        {**setting, "best_score": best(run["curve"], score), "seconds": run["seconds"], "curve": run["curve"]} for setting, run in tried
+    ]
     book_time = reached(book["curve"], score, target)
     middle = ours["seconds_to_target"]["median"]
     theirs = trainer["seconds_to_target"]["median"]
@@ -217,7 +234,11 @@ def _result(
     if score != "accuracy":
         also = min(found["quality"]["accuracy"], found["quality"]["trainer_accuracy"]) - MARGIN
         a, b = ([reached(run["curve"], "accuracy", also) for run in runs] for runs in (mine, other))
-        found["quality"] |= {score: ours["best_score"]["median"], f"trainer_{score}": trainer["best_score"]["median"], "accuracy_target": round(also, 5)}
+        found["quality"] |= {
+            score: ours["best_score"]["median"],
+            f"trainer_{score}": trainer["best_score"]["median"],
+            "accuracy_target": round(also, 5),
+        }
         found["ratio"]["trainer_by_accuracy"] = ratio(spread(b)["median"], spread(a)["median"])
     return found
 
@@ -236,7 +257,17 @@ def _print(found: Json, options: argparse.Namespace, score: str, target: float) 
         ["textbook", seconds(peers["textbook"]["seconds_to_target"], peers["textbook"]["seconds"]), f"{peers['textbook']['best_score']:.4f}",
          f"{peers['textbook']['examples_per_second']:.0f}", f"{peers['textbook']['peak_mb']:.0f}", found["ratio"]["textbook"]],
     ]  # fmt: skip
-    table(f"finetune on {options.data}: seconds to {score} {target:.4f} (validation)", ["side", "seconds", "best", "examples/s", "peak MB", "theirs / ours"], rows)
+    table(
+        f"finetune on {options.data}: seconds to {score} {target:.4f} (validation)",
+        ["side", "seconds", "best", "examples/s", "peak MB", "theirs / ours"],
+        rows,
+    )
     share = ours["share_of_peak"]
-    say(f"training step: {ours['step_gflops_per_second']['median']:.0f} GFLOP/s, {share['step']} of the measured {share['precision']} peak; trunk {share['trunk']}")
-    table("profile of the training step", ["operator", "share", "ms/step"], [[e["operator"], f"{e['share']:.3f}", e["milliseconds_per_step"]] for e in ours["profile"]])
+    say(
+        f"training step: {ours['step_gflops_per_second']['median']:.0f} GFLOP/s, {share['step']} of the measured {share['precision']} peak; trunk {share['trunk']}"
+    )
+    table(
+        "profile of the training step",
+        ["operator", "share", "ms/step"],
+        [[e["operator"], f"{e['share']:.3f}", e["milliseconds_per_step"]] for e in ours["profile"]],
+    )

@@ -218,7 +218,12 @@ def ratio(over: float | None, under: float | None) -> float | None:
 
 
 def paired_bootstrap(
-    ours: npt.NDArray[Any], theirs: npt.NDArray[Any], statistic: Callable[[npt.NDArray[Any]], float] | None = None, *, seed: int = 0, replicates: int = 1000
+    ours: npt.NDArray[Any],
+    theirs: npt.NDArray[Any],
+    statistic: Callable[[npt.NDArray[Any]], float] | None = None,
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
 ) -> Json:
     """How much better ours is on the same rows, with its 95 % interval.
 

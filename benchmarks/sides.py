@@ -75,7 +75,14 @@ def rows_for(settings: Mapping[str, Any], max_length: int | None = None) -> Rows
     tokens, classes, count = found.tokens, found.targets[of["target"]], len(found.train_rows)
     ids = [tokens.ids[tokens.start[at] : tokens.start[at + 1]].tolist() for at in range(len(tokens))]
     kept = [at for at in range(count, len(ids)) if classes[at] >= 0]
-    return Rows(ids[:count], classes[:count], [ids[at] for at in kept], classes[kept], len(found.fitted.labels[of["target"]]), found.backbone.tokenizer.pad)
+    return Rows(
+        ids[:count],
+        classes[:count],
+        [ids[at] for at in kept],
+        classes[kept],
+        len(found.fitted.labels[of["target"]]),
+        found.backbone.tokenizer.pad,
+    )
 
 
 def ours(settings: Mapping[str, Any]) -> Json:
@@ -102,7 +109,10 @@ def scored(truth: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> Json:
     """The validation scores, as the pipeline computes its own."""
     from sklearn.metrics import f1_score
 
-    return {"accuracy": round(float((truth == chosen).mean()), 6), "macro_f1": round(float(f1_score(truth, chosen, average="macro", zero_division=0)), 6)}
+    return {
+        "accuracy": round(float((truth == chosen).mean()), 6),
+        "macro_f1": round(float(f1_score(truth, chosen, average="macro", zero_division=0)), 6),
+    }
 
 
 def padded(ids: Sequence[Sequence[int]], pad: int, length: int | None = None) -> tuple[Any, Any]:
@@ -154,7 +164,9 @@ def classifier(classes: int, pooling: str, attention: str) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.bert = transformers.AutoModel.from_pretrained(place, dtype=torch.float32, attn_implementation=attention, add_pooling_layer=False)
+            self.bert = transformers.AutoModel.from_pretrained(
+                place, dtype=torch.float32, attn_implementation=attention, add_pooling_layer=False
+            )
             self.config = self.bert.config
             self.dropout = torch.nn.Dropout(self.config.hidden_dropout_prob)
             self.classifier = torch.nn.Linear(self.config.hidden_size, classes)
@@ -229,7 +241,9 @@ def trainer(settings: Mapping[str, Any]) -> Json:
             if self.steps == 4:
                 self.after_first = self.seconds
             if self.steps in places and not settings.get("steps"):
-                self.curve.append({"epoch": places[self.steps], "step": self.steps, "seconds": round(self.seconds, 3), **judge(more["model"], rows, True)})
+                self.curve.append(
+                    {"epoch": places[self.steps], "step": self.steps, "seconds": round(self.seconds, 3), **judge(more["model"], rows, True)}
+                )
             if self.seconds > settings["budget"] or self.steps >= (settings.get("steps") or 1 << 30):
                 control.should_training_stop = True
             self.begin = time.perf_counter()

@@ -129,7 +129,14 @@ def watched(*, points: int = 0, profile: bool = False, budget: float | None = No
                 return
             _count(watch, model, plan, step.number - 1, shape)
             if step.number in places:
-                watch.curve.append({"epoch": places[step.number], "step": step.number, "seconds": round(watch.seconds, 3), **_judge(watch, state, step.epoch)})
+                watch.curve.append(
+                    {
+                        "epoch": places[step.number],
+                        "step": step.number,
+                        "seconds": round(watch.seconds, 3),
+                        **_judge(watch, state, step.epoch),
+                    }
+                )
             if budget is not None and watch.seconds > budget:
                 raise Enough
             if leave and step.number == plan.steps:

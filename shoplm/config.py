@@ -21,7 +21,9 @@ C = TypeVar("C", bound="Config")
 class Config(pydantic.BaseModel):
     """The base of every floor's settings."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def of(cls: type[C], values: Mapping[str, Any], where: str = "settings") -> C:

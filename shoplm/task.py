@@ -131,6 +131,15 @@ class Metric(ABC):
     def read(self, statistic: FloatArray) -> FloatArray:
         """The metric of each statistic, (…, size) -> (…); NaN where nothing was counted."""
 
+    def point(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> float:
+        """The metric of some rows, without interval; NaN where they have no such target or value."""
+        if self.target not in targets or self.value not in values:
+            return float("nan")
+        value = values[self.value]
+        cells, amounts = self.cells(targets[self.target], value)
+        size = self.size(value.shape[1] if value.ndim == 2 else 1)
+        return float(self.read(np.bincount(cells[cells >= 0], amounts[cells >= 0], size).astype(np.float64)))
+
 
 class Task(ABC):
     """One question to the backbone. Stateless: one final class and one ``TASK = Name()`` in its file."""

@@ -12,7 +12,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anybody imports huggingface_hub, which reads it once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import pytest  # noqa: E402
+import pytest
 
 KINDS = ("bert", "roberta", "gpt2", "llama")
 DEPTH = {"bert": 3, "roberta": 2, "gpt2": 3, "llama": 4}
@@ -43,7 +43,14 @@ def _tokenizer(kind: str) -> Any:
         return fast, {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     if kind == "roberta":
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        roles = {"bos_token": "<s>", "cls_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "<unk>"}
+        roles = {
+            "bos_token": "<s>",
+            "cls_token": "<s>",
+            "pad_token": "<pad>",
+            "eos_token": "</s>",
+            "sep_token": "</s>",
+            "unk_token": "<unk>",
+        }
     elif kind == "gpt2":
         special, roles = ["<|endoftext|>"], {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
     else:
@@ -52,7 +59,8 @@ def _tokenizer(kind: str) -> Any:
         fast.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
         special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
         fast.train_from_iterator(
-            [word for line in lines for word in line.split()], trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False)
+            [word for line in lines for word in line.split()],
+            trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False),
         )
         fast.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
         return fast, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -84,10 +92,19 @@ def _model(kind: str, words: int) -> Any:
         return hf.RobertaModel(hf.RobertaConfig(**encoder, max_position_embeddings=POSITIONS, type_vocab_size=1, pad_token_id=1))
     if kind == "gpt2":
         config = hf.GPT2Config(
-            vocab_size=words, n_embd=WIDTH, n_layer=depth, n_head=4, n_positions=POSITIONS - 2, bos_token_id=0, eos_token_id=0, initializer_range=0.2
+            vocab_size=words,
+            n_embd=WIDTH,
+            n_layer=depth,
+            n_head=4,
+            n_positions=POSITIONS - 2,
+            bos_token_id=0,
+            eos_token_id=0,
+            initializer_range=0.2,
         )
         return hf.GPT2Model(config)
-    return hf.LlamaModel(hf.LlamaConfig(**encoder, num_key_value_heads=2, max_position_embeddings=POSITIONS - 2, bos_token_id=1, eos_token_id=2))
+    return hf.LlamaModel(
+        hf.LlamaConfig(**encoder, num_key_value_heads=2, max_position_embeddings=POSITIONS - 2, bos_token_id=1, eos_token_id=2)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,9 @@ class Outer(Config):
     fit: Inner = Inner()
 
 
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.dictionaries(st.text(max_size=5), inner))
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.dictionaries(st.text(max_size=5), inner)
+)
 
 
 def test_an_unknown_key_is_answered_with_the_closest_of_its_own_group():
@@ -78,7 +80,12 @@ def test_whatever_values_come_in_the_fault_is_a_config_error(values):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"a: [", r"line \d+, column \d+: not YAML"), (b"\xff\xfe\x00", "byte 0 is not UTF-8"), (b"- 1\n", "seen list"), (b"1: 2\n", "seen dict")],
+    [
+        (b"a: [", r"line \d+, column \d+: not YAML"),
+        (b"\xff\xfe\x00", "byte 0 is not UTF-8"),
+        (b"- 1\n", "seen list"),
+        (b"1: 2\n", "seen dict"),
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused_by_place(tmp_path, content, said):
     path = tmp_path / "r.yaml"

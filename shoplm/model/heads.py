@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+from torch.nn import functional as F
 
 from shoplm.errors import BundleError
 from shoplm.tally import Tally

@@ -134,7 +134,10 @@ def _as(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     column = rows[field.name]
     if not pa.types.is_string(field.type) or pa.types.is_string(column.type):
         return column.cast(field.type)
-    plain = (value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist())
+    plain = (
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for value in column.to_pylist()
+    )
     return pa.array(list(plain), pa.string())
 
 

@@ -91,7 +91,9 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[st
         if source.strip().lower() not in theirs:
             raise DataError(f"{data}: no column `{source}` (--map {target}={source}); {did_you_mean(source, theirs.values())}")
         if name not in ours:
-            raise DataError(f"--map {target}={source}: `{target}` is no field of {task.subject}; {did_you_mean(target, ours | set(task.fields))}")
+            raise DataError(
+                f"--map {target}={source}: `{target}` is no field of {task.subject}; {did_you_mean(target, ours | set(task.fields))}"
+            )
         if name in found:
             raise DataError(f"--map {target}={source}: {task.subject} already takes its `{name}` from `{found[name]}`; map it once")
         found[name] = source

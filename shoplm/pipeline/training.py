@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import time
@@ -32,7 +31,7 @@ from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.prepare import Origin, encode, origin, prepare, refuse_unseen
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.tally import Tally
-from shoplm.task import Fitted, Metric, Scores, Task
+from shoplm.task import Fitted, Scores, Task
 from shoplm.text.batch import Batch
 from shoplm.text.tokenize import Tokens
 from shoplm.train import checkpoint, loop, start
@@ -348,7 +347,7 @@ class _Learning:
         answer = self.task.answer(self._scores(), self.fitted)
         checkpoint.restore(self.network, last)
         chosen = {name: self.task.metrics[name] for name in dict.fromkeys(["accuracy", self.task.judge_by])}
-        found = {f"valid_{name}": point(metric, self._valid_targets(), answer.values) for name, metric in chosen.items()}
+        found = {f"valid_{name}": metric.point(self._valid_targets(), answer.values) for name, metric in chosen.items()}
         value = found[f"valid_{self.task.judge_by}"]
         better = value > best.value if self.task.metrics[self.task.judge_by].higher_is_better else -value > best.value
         if better:
@@ -402,17 +401,6 @@ class _Learning:
         for name in ("checkpoints", "cache"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "unfinished").unlink(missing_ok=True)
-
-
-def point(metric: Metric, targets: Mapping[str, Any], values: Mapping[str, npt.NDArray[Any]]) -> float:
-    """One metric of some rows, without interval; NaN where the task has no such value."""
-    if metric.target not in targets or metric.value not in values:
-        return float("nan")
-    value = values[metric.value]
-    cells, amounts = metric.cells(targets[metric.target], value)
-    kept = cells >= 0
-    classes = value.shape[1] if value.ndim == 2 else 1
-    return float(metric.read(np.bincount(cells[kept], amounts[kept], minlength=metric.size(classes)).astype(np.float64)))
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -109,13 +109,8 @@ class Sentiment(Task):
         """The temperature that makes the probabilities honest; for moods, how far rare classes are favoured in the decision."""
         numbers = {**fitted.numbers, "temperature": temperature(scores["label"], targets["label"])}
         if not fitted.words.get("target"):
-            judge = MacroF1("label", "choice")
-            found = []
-            for favour in FAVOURS:
-                tried = fitted.model_copy(update={"numbers": {**numbers, "favour": favour}})
-                cells, amounts = judge.cells(targets["label"], self.answer(scores, tried).values["choice"])
-                kept = cells >= 0
-                found.append(float(judge.read(np.bincount(cells[kept], amounts[kept], judge.size(len(fitted.labels["label"]))))))
+            tries = [fitted.model_copy(update={"numbers": {**numbers, "favour": favour}}) for favour in FAVOURS]
+            found = [self.metrics["macro_f1"].point(targets, self.answer(scores, tried).values) for tried in tries]
             numbers["favour"] = FAVOURS[int(np.argmax(found))]
         return fitted.model_copy(update={"numbers": numbers})
 

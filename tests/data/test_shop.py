@@ -36,7 +36,7 @@ def test_one_import_over_two_tables_is_one_version(shop):
 def test_a_transaction_that_raises_leaves_nothing_behind(shop):
     shop.upsert("reviews", rows(1))
     version = shop.data_version
-    with pytest.raises(ZeroDivisionError), shop.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), shop.transaction() as transaction:
         transaction.upsert("reviews", [rows(5)])
         1 / 0  # noqa: B018
     assert (shop.data_version, shop.counts()) == (version, {"reviews": 1})
@@ -51,7 +51,7 @@ def test_a_crash_after_the_tables_and_before_the_manifest_leaves_the_shop_as_it_
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shop_module.manifest, "write", crash)
-    with pytest.raises(ResourceError, match="No space left on device"), shop.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ResourceError, match="No space left on device"), shop.transaction() as transaction:
         transaction.upsert("reviews", [rows(9, rating=5)])
         transaction.upsert("events", [EVENT])
     monkeypatch.undo()

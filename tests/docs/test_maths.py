@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from docs.pages import DOCS
 from torch import Tensor
 from torch.nn import functional as F
 
+from docs.pages import DOCS
 from shoplm.evaluate.bootstrap import weights
 from shoplm.evaluate.calibration import log_softmax, temperature
 from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, build

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from docs.pages import DOCS, script
 
 blocks = script("blocks")
@@ -22,7 +23,9 @@ def test_every_block_of_a_tutorial_runs_in_order_and_fails_only_where_it_says_so
 
 def test_a_block_that_must_fail_and_does_not_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text('<!-- raises: ValueError "seven" -->\n```python\nx = 1\n```\n\n<!-- raises: ValueError "seven" -->\n```python\nint("six")\n```\n')
+    page.write_text(
+        '<!-- raises: ValueError "seven" -->\n```python\nx = 1\n```\n\n<!-- raises: ValueError "seven" -->\n```python\nint("six")\n```\n'
+    )
     quiet, other = blocks.blocks(page)
     with pytest.raises(AssertionError, match=r"page\.md, line 3: expected ValueError, and nothing was raised"):
         blocks.run(quiet, page, {})

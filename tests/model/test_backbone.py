@@ -74,7 +74,12 @@ def test_pooling_takes_the_mean_the_first_or_the_last_real_token():
 
 
 def test_causal_models_pool_the_last_token_and_encoders_the_mean(backbones):
-    assert {kind: backbone.pooling for kind, backbone in backbones.items()} == {"bert": "mean", "roberta": "mean", "gpt2": "last", "llama": "last"}
+    assert {kind: backbone.pooling for kind, backbone in backbones.items()} == {
+        "bert": "mean",
+        "roberta": "mean",
+        "gpt2": "last",
+        "llama": "last",
+    }
     assert {kind for kind, backbone in backbones.items() if backbone.causal} == {"gpt2", "llama"}
     assert {kind for kind, backbone in backbones.items() if backbone.takes_parts} == {"bert"}
 
@@ -169,7 +174,9 @@ def test_an_unknown_backbone_offline_is_refused_in_one_line(name):
 def test_a_folder_without_a_model_or_with_a_broken_one_is_refused_in_one_line(backbone_folders, tmp_path):
     with pytest.raises(BackboneError, match=r"no config\.json"):
         load_backbone(str(tmp_path), TextConfig())
-    for number, spoil in enumerate([lambda f: (f / "model.safetensors").write_bytes(b"x" * 40), lambda f: (f / "config.json").write_text("{")]):
+    for number, spoil in enumerate(
+        [lambda f: (f / "model.safetensors").write_bytes(b"x" * 40), lambda f: (f / "config.json").write_text("{")]
+    ):
         folder = shutil.copytree(backbone_folders["bert"], tmp_path / str(number))
         spoil(folder)
         with pytest.raises(BackboneError, match="cannot be read") as caught:

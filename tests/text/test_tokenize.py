@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from shoplm.text.render import Prompt, Segment
 from shoplm.text.tokenize import TextConfig, Tokenizer, Tokens
 
-TEXTS = ["where is my order", "The dress is lovely, é!", "鞋子很好，快递太慢 😀👍🏽", "  two  spaces ", "zebra 42 zzz", "I can't", "word " * 60]
+TEXTS = [
+    "where is my order",
+    "The dress is lovely, é!",
+    "鞋子很好，快递太慢 😀👍🏽",
+    "  two  spaces ",
+    "zebra 42 zzz",
+    "I can't",
+    "word " * 60,
+]
 
 
 def one(text, **options):
@@ -103,7 +111,9 @@ def WORD_TOKENIZER(limit):
     from tokenizers import Tokenizer as Fast
     from tokenizers import models, pre_tokenizers, processors
 
-    fast = Fast(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, **{letter: 5 + at for at, letter in enumerate("abcde")}}, unk_token="[UNK]"))
+    fast = Fast(
+        models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, **{letter: 5 + at for at, letter in enumerate("abcde")}}, unk_token="[UNK]")
+    )
     fast.pre_tokenizer = pre_tokenizers.Whitespace()
     fast.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     return Tokenizer(fast, 0, TextConfig(max_length=limit))

@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(accumula
     model, settings = Toy(), config(accumulate=accumulate)
     state = start(model, settings)
     before = None
-    with pytest.raises(DivergedError, match=r"the loss became (inf|nan) at step 4 .*try learning_rate=") as caught:  # noqa: PT012
+    with pytest.raises(DivergedError, match=r"the loss became (inf|nan) at step 4 .*try learning_rate=") as caught:
         for _ in fit(model, source(spoilt_at=4), plan(), settings, state):
             before = weights(model)
     assert "\n" not in str(caught.value)

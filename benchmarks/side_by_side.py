@@ -95,7 +95,19 @@ def source_digest(*folders: str) -> str:
 def result(name: str, begin: float, **parts: Any) -> Json:
     """One benchmark's object; what is not given is empty."""
     empty: Json = {"name": name, "ours": {}, "peers": {}, "ratio": {}, "quality": {}}
-    return {**empty, **parts, "machine": machine(), "commit": commit(), "seconds": round(time.perf_counter() - begin, 1)}
+    found: Json = _clean({**empty, **parts, "machine": machine(), "commit": commit(), "seconds": round(time.perf_counter() - begin, 1)})
+    return found
+
+
+def _clean(value: Any) -> Any:
+    """The same with None for what is not a finite number: JSON has no other word for it."""
+    if isinstance(value, Mapping):
+        return {str(key): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def store(found: Mapping[str, Any]) -> Path:
@@ -144,6 +156,8 @@ class Parts:
         say(f"{part}: …")
         found = measure()
         say(f"{part}: {time.perf_counter() - begin:.1f} s in all")
+        if "failed" in found:  # tried again the next time
+            return found
         self.kept[part] = {"settings": wanted, "found": found}
         if self.keep:
             RESULTS.mkdir(parents=True, exist_ok=True)
@@ -247,7 +261,7 @@ def paired_bootstrap(
 
 def interval(value: float, replicates: npt.NDArray[Any]) -> Json:
     """A difference with its 95 % interval and whether that holds zero."""
-    low, high = (float(bound) for bound in np.quantile(replicates, [0.025, 0.975]))
+    low, high = (float(bound) for bound in np.nanquantile(replicates, [0.025, 0.975]))
     return {"value": round(float(value), 5), "low": round(low, 5), "high": round(high, 5), "tie": bool(low <= 0 <= high)}
 
 

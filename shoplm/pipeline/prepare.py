@@ -144,19 +144,25 @@ class Piece:
     split: npt.NDArray[np.str_]
 
 
-def pieces(view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None) -> Iterator[Piece]:
-    """The task's moments chunk by chunk, in memory that does not grow with the table."""
-    table = contract.TABLES[task.subject]
+def moments_of(
+    view: View, task: Task, settings: Any, config: SplitConfig, where: str | None
+) -> Iterator[tuple[View, Moments, npt.NDArray[np.str_]]]:
+    """The task's moments part by part with the split of each, in memory that does not grow with the table."""
     for part in view.parts(task.subject, rows=PART_ROWS, where=where):
         moments = task.moments(part, settings)
-        if not len(moments):
-            continue
+        if len(moments):
+            yield part, moments, np.asarray(split.assign(moments.split, moments.group, config.split_seed, config.valid, config.test))
+
+
+def pieces(view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None) -> Iterator[Piece]:
+    """The same moments with what the backbone reads about them."""
+    table = contract.TABLES[task.subject]
+    for part, moments, chosen in moments_of(view, task, settings, config, where):
         rows = moments.row.to_numpy(zero_copy_only=False)
         contexts = as_of(part.table, rows, moments.at_us.to_numpy(zero_copy_only=False), table)
         prompts = [task.prompt(contexts[at]) for at in range(len(contexts))]
         texts = [prompt.text() for prompt in prompts]
-        chosen = split.assign(moments.split, moments.group, config.split_seed, config.valid, config.test)
-        yield Piece(part.table["_id"].take(moments.row).to_pylist(), moments, tokenizer.encode(prompts), texts, np.asarray(chosen))
+        yield Piece(part.table["_id"].take(moments.row).to_pylist(), moments, tokenizer.encode(prompts), texts, chosen)
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,8 @@ class _Learning:
         for target in specs:
             column = encoded[target]
             labelled |= ~np.isnan(column) if column.dtype.kind == "f" else column >= 0
+        if not labelled[valid].any():
+            valid = valid[:0]  # nothing to choose by
         return fitted, train[labelled[train]], valid
 
     def _before(self, resume: bool) -> dict[str, Any]:
@@ -362,7 +364,11 @@ class _Learning:
 
     def _scores(self) -> Scores:
         rows = np.arange(len(self.train_rows), len(self.tokens), dtype=np.int64)
-        return run(self.network, self.tokens, self.fit_config.precision or "fp32", rows, self.trunk)
+        found = run(self.network, self.tokens, self.fit_config.precision or "fp32", rows, self.trunk)
+        if not all(np.isfinite(values).all() for values in found.values.values()):
+            rate = self.fit_config.learning_rate or 0.0
+            raise DivergedError(f"training: the answers on validation rows are no numbers any more; try learning_rate={rate / 5:.2g}, now {rate:g}")
+        return found
 
     def _choose(self) -> None:
         """Thresholds, calibration and the final judgement on validation."""
@@ -370,12 +376,12 @@ class _Learning:
         if not len(self.valid_rows):
             self.progress.say("no validation rows: the last epoch is kept and probabilities are not calibrated")
             return
-        from shoplm.pipeline.judging import judge_of
+        from shoplm.pipeline.judging import judge_of, known
 
         scores = self._scores()
         self.fitted = self.task.choose(scores, self._valid_targets(), self.fitted)
         values = self.task.answer(scores, self.fitted).values
-        judge = judge_of(self.task, values, self._valid_targets())
+        judge = judge_of(self.task, values, known(self._valid_targets()))
         judge.update(self._valid_targets(), values)
         self.judgement = judge.result()
 

@@ -62,7 +62,10 @@ def save(folder: Path, model: nn.Module, state: State, best: Mapping[str, Tensor
                 scalars.setdefault(str(number), {})[key] = value
     text = json.dumps({"step": state.step, "averaged": state.averaged, "scalars": scalars, "facts": facts})
     with whole(folder / FILE) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata={"shoplm": text})
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata={"shoplm": text})
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise OSError(str(error).strip()) from None
     return folder / FILE
 
 
@@ -77,10 +80,10 @@ def load(folder: Path, model: nn.Module, state: State) -> tuple[dict[str, Tensor
         with safe_open(path, framework="pt") as file:
             text = json.loads(file.metadata()["shoplm"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:  # TypeError: a file without our metadata
         raise DataError(f"{path}: not a checkpoint ({error}); start again without --resume") from None
-    own = {f"model/{name}" for name in learning(model)}
-    if {name for name in tensors if name.startswith("model/")} != own:
+    own = {f"model/{name}": tensor.shape for name, tensor in learning(model).items()}
+    if {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model/")} != own:
         raise DataError(f"{path}: of a model with other settings; start again without --resume")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "mean": {}}
     packed = state.optimizer.state_dict()

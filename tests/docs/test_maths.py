@@ -15,6 +15,8 @@ from shoplm.evaluate.bootstrap import weights
 from shoplm.evaluate.calibration import log_softmax, temperature
 from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, build
 from shoplm.tally import Tally
+from shoplm.task import Fitted, Scores
+from shoplm.tasks.sentiment import TASK as SENTIMENT
 
 B, D, C = 5, 8, 4
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums of a few terms
@@ -147,6 +149,15 @@ def test_free_energy_is_a_soft_maximum_whose_gradient_is_softmax() -> None:
     assert bool((energy >= z.max(1).values).all())
     assert bool((energy <= z.max(1).values + math.log(C)).all())
     np.testing.assert_allclose(log_softmax(z.detach().numpy())[:, 0], (z[:, 0] - energy).detach().numpy(), rtol=1e-4)  # float32
+
+
+def test_favouring_the_rare_divides_by_its_share_and_leaves_the_probabilities() -> None:
+    logs = np.log(np.array([[0.3, 0.7], [0.1, 0.9]]))
+    for favour, expected in ((0.0, ["positive", "positive"]), (1.0, ["negative", "positive"])):
+        numbers = {"prior:negative": 0.2, "prior:positive": 0.8, "favour": favour}  # 0.3 / 0.2 > 0.7 / 0.8, and 0.1 / 0.2 < 0.9 / 0.8
+        answer = SENTIMENT.answer(Scores({"label": logs}), Fitted(labels={"label": ["negative", "positive"]}, numbers=numbers))
+        assert list(answer.columns["label"]) == expected
+        np.testing.assert_allclose(answer.values["label"], np.exp(logs), rtol=1e-6)  # float32
 
 
 def test_a_tally_is_the_true_mean_where_a_mean_of_means_is_not() -> None:

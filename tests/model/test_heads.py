@@ -121,8 +121,8 @@ def test_choice_compares_directions_so_that_length_does_not_matter():
     made, seen = head(CHOICE), states()
     longer = States(seen.hidden, seen.pooled * 7, seen.vocabulary)
     torch.testing.assert_close(made(longer), made(seen), rtol=0, atol=1e-5)  # float32, logits up to 20
-    x, w = seen.pooled[0], made.weight[1]
-    assert float(made(seen)[0, 1]) == pytest.approx(float(made.SHARPNESS * (x @ w) / (x.norm() * w.norm())), rel=1e-5)
+    x, w = seen.pooled[0], made.weight[1].detach()
+    assert made(seen)[0, 1].item() == pytest.approx(float(made.SHARPNESS * (x @ w) / (x.norm() * w.norm())), rel=1e-5)
 
 
 def test_choice_begins_with_each_label_s_mean_direction():

@@ -1,5 +1,6 @@
 """A run stopped at any step and rebuilt from its checkpoint ends with the same bits."""
 
+import functools
 import os
 
 import pytest
@@ -19,7 +20,10 @@ SETTINGS = {
 }
 
 
-def whole_run(settings, dropout):
+@functools.cache
+def whole_run(name):
+    """The run that was never stopped."""
+    settings, dropout = SETTINGS[name]
     model = Toy(dropout=dropout)
     state = start(model, settings)
     lines = [(step.number, step.loss, step.gradient_norm, step.learning_rate) for step in fit(model, source(), plan(), settings, state)]
@@ -30,7 +34,7 @@ def whole_run(settings, dropout):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_stopped_and_rebuilt_ends_bit_for_bit_like_one_never_stopped(tmp_path, name, stop):
     settings, dropout = SETTINGS[name]
-    wanted, whole, lines = whole_run(settings, dropout)
+    wanted, whole, lines = whole_run(name)
     first = Toy(dropout=dropout)
     state = start(first, settings)
     seen = []
@@ -64,7 +68,7 @@ def saved(folder, steps=3):
 
 
 def test_everything_comes_back_as_it_was_the_optimizer_too(tmp_path):
-    model, state, best = saved(tmp_path)
+    _, state, best = saved(tmp_path)
     other = Toy(seed=5)
     fresh = start(other, config(average=0.9))
     kept, facts = checkpoint.load(tmp_path, other, fresh)

@@ -1,0 +1,3 @@
+from pipeline.worked import bert, rows_csv, trained
+
+__all__ = ["bert", "rows_csv", "trained"]

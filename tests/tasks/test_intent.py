@@ -1,0 +1,86 @@
+"""intent: what it learns, where its scope ends, and what it answers."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shoplm.errors import DataError
+from shoplm.task import Fitted, Scores, get
+
+TASK = get("intent")
+Settings = TASK.Settings
+FITTED = Fitted(labels={"intent": ["refund", "track"]})
+
+
+def targets(*intents):
+    return {"intent": pa.array(intents, pa.string()), "oos": pa.array([intent is None for intent in intents]).cast(pa.float64())}
+
+
+def logits(count=200, strange=60, seed=0):
+    """Rows that speak up for their intent, and rows that speak up for nothing."""
+    random = np.random.default_rng(seed)
+    true = random.integers(0, 2, count)
+    inside = random.normal(0, 1, (count, 2))
+    inside[np.arange(count), true] += 6
+    outside = random.normal(-4, 1, (strange, 2))
+    return np.concatenate([inside, outside]).astype(np.float32), np.concatenate([true, np.full(strange, -1)]), np.repeat([0.0, 1.0], [count, strange])
+
+
+def test_the_labels_are_the_intents_of_the_train_rows_in_order():
+    fitted = TASK.learn(targets("track", "refund", None, "track"), Settings())
+    assert list(fitted.labels["intent"]) == ["refund", "track"]
+    assert TASK.heads(fitted)["intent"].labels == ("refund", "track")
+
+
+@pytest.mark.parametrize(("seen", "said"), [(("a", "a", None), "only the intent `a`"), ((None, None), "no intent at all")])
+def test_one_intent_is_nothing_to_learn(seen, said):
+    with pytest.raises(DataError, match=f"intent: the train rows hold {said}; give turns of at least two intents"):
+        TASK.learn(targets(*seen), Settings())
+
+
+def test_with_out_of_scope_rows_in_validation_the_threshold_parts_them():
+    scores, true, oos = logits()
+    fitted = TASK.choose(Scores({"intent": scores}), {"intent": true, "oos": oos}, FITTED)
+    answer = TASK.answer(Scores({"intent": scores}), fitted)
+    kept = np.array(answer.columns["in_scope"])
+    assert (kept == (oos == 0)).mean() > 0.97
+    assert "60 out-of-scope and 200 in-scope" in fitted.words["scope"]
+    judged = answer.values["oos"] > 0.5  # a judge decides at a half: the threshold was moved there
+    assert ((~judged) == kept).all()
+
+
+def test_without_them_the_threshold_keeps_95_of_100_in_scope_rows():
+    scores, true, oos = logits(strange=0)
+    fitted = TASK.choose(Scores({"intent": scores}), {"intent": true, "oos": oos}, FITTED)
+    answer = TASK.answer(Scores({"intent": scores}), fitted)
+    assert np.mean(answer.columns["in_scope"]) == pytest.approx(0.95, abs=1 / 200)
+    assert "no out-of-scope turns in validation" in fitted.words["scope"]
+    far, _, _ = logits(count=1, strange=50, seed=1)
+    assert np.mean(TASK.answer(Scores({"intent": far[1:]}), fitted).columns["in_scope"]) < 0.1
+
+
+def test_a_flat_validation_gives_a_threshold_all_the_same():
+    fitted = TASK.choose(Scores({"intent": np.ones((4, 2), np.float32)}), {"intent": np.array([0, 1, 0, 1]), "oos": np.zeros(4)}, FITTED)
+    assert all(np.isfinite(list(fitted.numbers.values())))
+    assert all(TASK.answer(Scores({"intent": np.ones((4, 2), np.float32)}), fitted).columns["in_scope"])
+
+
+def test_the_temperature_makes_too_sure_scores_honest_without_changing_a_choice():
+    scores, true, oos = logits()
+    wrong = np.arange(0, 200, 4)
+    true = true.copy()
+    true[wrong] = 1 - true[wrong]  # a quarter of what it is sure of is wrong
+    fitted = TASK.choose(Scores({"intent": scores}), {"intent": true, "oos": oos}, FITTED)
+    assert fitted.numbers["temperature"] > 2
+    before, after = (TASK.answer(Scores({"intent": scores}), one) for one in (FITTED, fitted))
+    assert before.columns["intent"] == after.columns["intent"]
+    inside = after.values["intent"][:200]
+    assert inside.max(1).mean() == pytest.approx(0.75, abs=0.05)
+
+
+def test_an_answer_shows_its_first_guess_even_out_of_scope():
+    fitted = Fitted(labels=FITTED.labels, numbers={"temperature": 2.0, "slope": 1.0, "offset": 0.0, "threshold": 0.5})
+    rows = TASK.answer(Scores({"intent": np.array([[4.0, 0.0], [-9.0, -8.0]], np.float32)}), fitted).rows()
+    assert rows[0] == {"intent": "refund", "probability": pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4), "in_scope": True, "oos_probability": pytest.approx(0.0177, abs=1e-4)}
+    assert rows[1]["intent"] == "track"
+    assert rows[1]["in_scope"] is False

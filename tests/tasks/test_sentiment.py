@@ -1,0 +1,70 @@
+"""sentiment: what it learns from classes and stars, and what it answers."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shoplm.errors import DataError
+from shoplm.model.heads import Choice, Score
+from shoplm.task import Fitted, Scores, get
+
+TASK = get("sentiment")
+Settings = TASK.Settings
+
+
+def targets(labels, stars=None):
+    found = {"label": pa.array(labels, pa.string())}
+    return found if stars is None else {**found, "stars": pa.array(stars, pa.float64())}
+
+
+def test_moods_keep_their_natural_order_and_other_classes_the_alphabet():
+    assert list(TASK.learn(targets(["positive", "negative", "neutral"]), Settings()).labels["label"]) == ["negative", "neutral", "positive"]
+    assert list(TASK.learn(targets(["positive", "negative", None]), Settings()).labels["label"]) == ["negative", "positive"]
+    assert list(TASK.learn(targets(["true", "false"]), Settings(target="recommended")).labels["label"]) == ["false", "true"]
+
+
+@pytest.mark.parametrize(("labels", "said"), [(["positive", "positive"], "only the value `positive`"), ([None], "no value at all")])
+def test_one_class_is_nothing_to_learn(labels, said):
+    with pytest.raises(DataError, match=f"sentiment: the train rows hold {said} of `label or rating`"):
+        TASK.learn(targets(labels), Settings())
+
+
+def test_stars_are_learnt_only_where_there_are_some():
+    assert set(TASK.heads(TASK.learn(targets(["a", "b"], [None, None]), Settings()))) == {"label"}
+    specs = TASK.heads(TASK.learn(targets(["a", "b"], [None, 4.0]), Settings()))
+    assert specs == {"label": Choice(("a", "b")), "stars": Score("regression", 1.0, 5.0)}
+
+
+def test_the_temperature_is_chosen_on_validation_and_used_in_the_answer():
+    fitted = Fitted(labels={"label": ["negative", "positive"]})
+    scores = Scores({"label": np.tile(np.array([[0.0, 9.0]], np.float32), (10, 1))})
+    chosen = TASK.choose(scores, {"label": np.array([1] * 8 + [0] * 2)}, fitted)
+    # the loss is least where sigmoid(9 / T) is the share of right ones, 8 of 10: T = 9 / log(4); the search stops within 1e-3
+    assert chosen.numbers["temperature"] == pytest.approx(9 / np.log(4), rel=1e-3)
+    answer = TASK.answer(scores, chosen)
+    assert answer.columns["probability"] == pytest.approx([0.8] * 10, abs=1e-3)
+    assert answer.values["event"] == pytest.approx([0.8] * 10, abs=1e-3)
+
+
+def test_without_a_known_target_in_validation_the_scores_stay_as_they_are():
+    fitted = Fitted(labels={"label": ["a", "b"]})
+    chosen = TASK.choose(Scores({"label": np.zeros((2, 2), np.float32)}), {"label": np.array([-1, -1])}, fitted)
+    assert chosen.numbers["temperature"] == 1.0
+
+
+def test_an_answer_names_the_class_its_probability_and_the_stars():
+    fitted = Fitted(labels={"label": ["negative", "neutral", "positive"]}, numbers={"low": 1.0, "high": 5.0})
+    scores = Scores({"label": np.log(np.array([[0.1, 0.2, 0.7]], np.float32)), "stars": np.array([4.256], np.float32)})
+    answer = TASK.answer(scores, fitted)
+    assert answer.rows() == [{"label": "positive", "probability": pytest.approx(0.7), "stars": 4.26}]
+    assert "event" not in answer.values  # of three classes none is the one
+
+
+def test_rare_moods_are_favoured_in_the_decision_only_and_only_as_validation_says():
+    fitted = TASK.learn(targets(["positive"] * 8 + ["negative"] * 2), Settings())
+    scores = Scores({"label": np.log(np.array([[0.4, 0.6], [0.1, 0.9]], np.float32))})
+    for favour, said in ((0.0, ["positive", "positive"]), (1.0, ["negative", "positive"])):  # .4 / .2 > .6 / .8
+        chosen = fitted.model_copy(update={"numbers": {**fitted.numbers, "favour": favour}})
+        answer = TASK.answer(scores, chosen)
+        assert answer.columns["label"] == said
+        np.testing.assert_allclose(answer.values["label"], [[0.4, 0.6], [0.1, 0.9]], rtol=1e-6)

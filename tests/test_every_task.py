@@ -1,0 +1,178 @@
+"""What holds for every task there is, and will hold for those still to come: a new file in ``shoplm/tasks`` is tested here unasked."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from shoplm import task as tasks
+from shoplm.config import Config
+from shoplm.data import contract
+from shoplm.data.context import as_of
+from shoplm.errors import ConfigError, DataError
+from shoplm.task import Fitted, Task
+
+TEXTS = ["where is my order", "", "the dress is lovely, soft and warm " * 9, "😀 鞋子很好", "refund me please", "x", "never again", None]
+FITTED = {
+    "sentiment": Fitted(labels={"label": ["negative", "neutral", "positive"]}, numbers={"low": 1.0, "high": 5.0}, words={"target": ""}),
+    "intent": Fitted(labels={"intent": ["cancel", "refund", "track"]}),
+}
+
+
+@pytest.fixture(scope="module", params=tasks.names())
+def name(request):
+    found = request.param
+    assert found in FITTED, f"give `{found}` an example of its Fitted here"
+    return found
+
+
+@pytest.fixture(scope="module")
+def bundle(name, fresh):
+    """An untrained model of the task: what is tested here does not hang on its quality."""
+    from shoplm.model.adapters import AdapterConfig, attach
+    from shoplm.model.bundle import Contents, TaskPart
+    from shoplm.model.network import Network
+    from shoplm.pipeline.bundle import Bundle
+
+    backbone = fresh("bert", 24)
+    torch.manual_seed(0)
+    network = Network(backbone, tasks.get(name).heads(FITTED[name]), attach(backbone, AdapterConfig(), name)).eval()
+    part = TaskPart(network, "full", FITTED[name].model_dump_json())
+    return Bundle(Contents(backbone, True, {name: part}, {}, {}, "# card\n"))
+
+
+def contexts(name):
+    from shoplm.pipeline.bundle import subject_rows
+
+    rows = subject_rows(tasks.get(name), TEXTS)
+    return as_of(rows, np.arange(len(rows)), np.full(len(rows), 2**60), contract.TABLES[tasks.get(name).subject])
+
+
+def close(left, right):
+    """Two answers' rows, numbers within what another batch's padding may round."""
+    for one, other in zip(left, right, strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            if isinstance(value, float):
+                assert value == pytest.approx(other[key], abs=2e-2 if key == "stars" else 2e-4)  # answers are rounded to 2 and to 4 places
+            else:
+                assert value == other[key]
+
+
+def test_there_are_tasks_and_an_unknown_one_is_answered_with_the_closest():
+    assert {"intent", "sentiment"} <= set(tasks.names())
+    with pytest.raises(ConfigError, match="no task `sentimen`; did you mean `sentiment`"):
+        tasks.get("sentimen")
+
+
+def test_its_form_is_filled_in(name):
+    task = tasks.get(name)
+    assert isinstance(task, Task)
+    assert type(task).__module__ == f"shoplm.tasks.{name}"
+    assert type(task).__doc__
+    assert task.subject in contract.TABLES
+    assert set(task.needs) <= set(contract.TABLES)
+    assert task.subject in task.needs
+    assert task.judge_by in task.metrics
+    assert issubclass(task.Settings, Config)
+    columns = contract.TABLES[task.subject].by_name
+    assert set(task.fields.values()) <= set(columns)
+    assert set(task.defaults) <= set(columns)
+    assert not vars(task)  # stateless
+
+
+def test_its_prompt_is_a_pure_function_of_what_was_known(name):
+    task, known = tasks.get(name), contexts(name)
+    first = [task.prompt(known[at]) for at in range(len(known))]
+    random.seed(1)
+    torch.manual_seed(1)
+    order = random.sample(range(len(known)), len(known))
+    again = {at: task.prompt(known[at]) for at in order}
+    for at, prompt in enumerate(first):
+        assert prompt == again[at]
+        assert all(segment.text == " ".join(segment.text.split()) for segment in prompt.segments)
+        assert dataclasses.is_dataclass(prompt)
+    assert "鞋子很好" in first[3].text()
+    assert first[1].text() == first[7].text() == ""
+
+
+def test_it_answers_every_row_in_order_and_the_same_alone_as_among_others(name, bundle):
+    together = bundle.predict(TEXTS)
+    assert len(together) == len(TEXTS)
+    close(together, [bundle.predict([text])[0] for text in TEXTS])
+    close(together, bundle.predict(TEXTS[::-1])[::-1])
+    assert together[1] == together[7]  # an empty text and a missing one
+
+
+def test_its_scores_do_not_depend_on_neighbours(name, bundle):
+    from shoplm.pipeline.bundle import subject_rows
+
+    rows = subject_rows(bundle.part()[1], TEXTS)
+    together = bundle.scores(rows).values
+    for head, values in together.items():
+        alone = np.concatenate([bundle.scores(rows.slice(at, 1)).values[head] for at in range(len(rows))])
+        # float32 sums over another number of masked places; logits up to some 12, stars up to 5
+        np.testing.assert_allclose(values, alone, rtol=0, atol=1e-4)
+
+
+def test_no_rows_are_no_answers(name, bundle):
+    assert bundle.predict([]) == []
+
+
+def test_it_answers_the_same_after_being_saved_and_loaded(name, bundle, tmp_path):
+    from shoplm.pipeline.bundle import load
+
+    before = bundle.answer(TEXTS)
+    after = load(bundle.save(tmp_path / "bundle")).answer(TEXTS)
+    assert after.rows() == before.rows()
+    for value, numbers in before.values.items():
+        np.testing.assert_array_equal(after.values[value], numbers)  # the same weights in the same operations
+
+
+def test_its_probabilities_are_probabilities_and_its_columns_are_as_long_as_its_rows(name, bundle):
+    answer = bundle.answer(TEXTS)
+    assert all(len(column) == len(TEXTS) for column in answer.columns.values())
+    proba = bundle.predict_proba(TEXTS)
+    np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)  # float32
+    assert proba.shape == (len(TEXTS), len(bundle.labels()))
+    for row in answer.rows():
+        assert 0 <= row["probability"] <= 1
+        assert {type(value) for value in row.values()} <= {str, float, bool, int}  # what JSON can hold
+
+
+def test_targets_encode_by_the_order_of_its_labels_and_an_unknown_one_is_missing(name):
+    from shoplm.pipeline.prepare import encode
+
+    specs = tasks.get(name).heads(FITTED[name])
+    head = next(iter(specs))
+    labels = specs[head].labels
+    found = encode({head: pa.array([labels[1], None, "unheard of", labels[0]])}, specs)
+    assert found[head].tolist() == [1, -1, -1, 0]
+
+
+def test_a_label_that_stands_outside_train_alone_is_refused(name):
+    from shoplm.pipeline.prepare import Prepared, refuse_unseen
+    from shoplm.text.tokenize import Tokens
+
+    specs = tasks.get(name).heads(FITTED[name])
+    head = next(iter(specs))
+    labels = pa.array([*specs[head].labels, "unheard of"])
+    split = np.array(["train"] * (len(labels) - 1) + ["test"])
+    prepared = Prepared(Tokens.join([]), {head: labels}, split, [], 0, 0)
+    with pytest.raises(DataError, match="`unheard of`"):
+        refuse_unseen(prepared, specs, tasks.get(name).subject)
+
+
+def test_its_metrics_read_what_it_answers(name, bundle):
+    from shoplm.pipeline.prepare import encode
+
+    task, answer = tasks.get(name), bundle.answer(TEXTS)
+    specs = task.heads(FITTED[name])
+    raw = {head: pa.array([getattr(spec, "labels", (3.0,))[0]] * len(TEXTS)) for head, spec in specs.items()}
+    targets = encode(raw, specs)
+    judged = task.metrics[task.judge_by]
+    cells, amounts = judged.cells(targets[judged.target], answer.values[judged.value])
+    assert len(cells) == len(amounts) == len(TEXTS)

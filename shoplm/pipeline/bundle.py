@@ -90,7 +90,9 @@ class Bundle:
     def score(self, data: Any, truth: Sequence[Any], task: str | None = None) -> float:
         """Accuracy on rows whose true labels are given, as in scikit-learn."""
         labels = np.asarray([str(label) for label in truth])
-        chosen = np.asarray(self.labels(task))[self.predict_proba(data, task).argmax(1)]
+        _, _, part, _ = self.part(task)
+        first = next(name for name, spec in part.network.specs.items() if isinstance(spec, Choice))
+        chosen = np.asarray(self.answer(data, task).columns[first])  # as predict decides, not the likeliest alone
         if len(labels) != len(chosen):
             raise DataError(f"score: {len(chosen)} rows and {len(labels)} true labels; give one label a row")
         return float((labels == chosen).mean())

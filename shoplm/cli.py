@@ -7,6 +7,7 @@ failures in 1; a bug keeps its traceback. Everything heavy is imported inside it
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -190,11 +191,13 @@ def train(
     settings = [word for word in words if "=" in word]
     config = RunConfig.read(names, recipe, settings, **given)
     bundle = run(config, shop=shop, data=data, mapping=_pairs(pairs), out=out, resume=resume, progress=Terminal())
-    where = f"--shop {shop}" if shop else f"--data {data}{''.join(f' --map {pair}' for pair in pairs)}"
+    where = ["--shop", str(shop)] if shop else ["--data", str(data), *(word for pair in pairs for word in ("--map", pair))]
     lines = [f"{task} {name}: {_figure(found)}" for task, said in bundle.metrics.items() for name, found in said.get("metrics", {}).items()]
-    first = bundle.tasks[0] if len(bundle.tasks) > 1 else ""
+    first = bundle.tasks[:1] if len(bundle.tasks) > 1 else ()
     text = "\n".join(["on validation rows:", *lines, f"bundle: {out}", f"report: {out / 'run' / 'report.html'}"])
-    _show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, " ".join(f"shoplm evaluate {out} {first} {where}".split()))
+    _show(
+        {"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, shlex.join(["shoplm", "evaluate", str(out), *first, *where])
+    )
 
 
 @main.command()

@@ -37,7 +37,9 @@ def test_every_verb_explains_itself():
         assert said.out.startswith(f"Usage: shoplm {verb}")
 
 
-@pytest.mark.parametrize("line", ["--foo", "evalute x", "train", "train --out", "check", "import table --shop s", "new s --language fr", "predict"])
+@pytest.mark.parametrize(
+    "line", ["--foo", "evalute x", "train", "train --out", "check", "import table --shop s", "new s --language fr", "predict"]
+)
 def test_a_mistake_in_the_words_themselves_is_one_line(line):
     said = shoplm(*line.split())
     assert said.code == 2
@@ -46,7 +48,9 @@ def test_a_mistake_in_the_words_themselves_is_one_line(line):
 
 
 def test_train_json_is_one_object_and_progress_goes_to_stderr(bert, rows_csv, tmp_path):
-    said = shoplm("train", "sentiment", "--data", rows_csv, "--backbone", bert, "--method", "head", "--out", tmp_path / "out", "epochs=2", "--json")
+    said = shoplm(
+        "train", "sentiment", "--data", rows_csv, "--backbone", bert, "--method", "head", "--out", tmp_path / "out", "epochs=2", "--json"
+    )
     assert said.code == 0
     assert said.out.count("\n") == 1
     assert set(said.json) == {"bundle", "metrics"}
@@ -91,7 +95,9 @@ def test_every_verb_says_what_to_type_next(tmp_path, trained, rows_csv):
 def test_what_to_type_next_after_training_can_be_typed(bert, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my reviews.csv").write_text(reviews(60).replace("text,", "review body,"))
-    said = shoplm("train", "sentiment", "--data", "my reviews.csv", "--map", "text=review body", "--backbone", bert, "--out", "out", "epochs=1")
+    said = shoplm(
+        "train", "sentiment", "--data", "my reviews.csv", "--map", "text=review body", "--backbone", bert, "--out", "out", "epochs=1"
+    )
     assert said.code == 0
     import shlex
 
@@ -149,7 +155,10 @@ def test_any_recipe_ends_in_words(text):
 
 
 @few
-@given(data=st.one_of(st.binary(max_size=80), words.map(lambda word: f"text,rating\n{word},5\n{word}x,1\n".encode())), ending=st.sampled_from(["csv", "jsonl", "parquet", "txt"]))
+@given(
+    data=st.one_of(st.binary(max_size=80), words.map(lambda word: f"text,rating\n{word},5\n{word}x,1\n".encode())),
+    ending=st.sampled_from(["csv", "jsonl", "parquet", "txt"]),
+)
 def test_any_file_ends_in_words(trained, data, ending):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"reviews.{ending}"

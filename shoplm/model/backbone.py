@@ -306,7 +306,10 @@ def _hub_answers() -> bool:
     answered: list[bool] = []
 
     def ask() -> None:
-        with contextlib.suppress(OSError), socket.create_connection((way.hostname or "", way.port or (443 if way.scheme == "https" else 80)), timeout=HUB_SECONDS):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((way.hostname or "", way.port or (443 if way.scheme == "https" else 80)), timeout=HUB_SECONDS),
+        ):
             answered.append(True)
 
     asking = threading.Thread(target=ask, daemon=True)  # a thread, since looking up a name has no time limit of its own

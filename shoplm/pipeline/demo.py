@@ -60,7 +60,9 @@ def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Pro
         return Shop(folder, create=True).import_files(*files)
 
 
-def demo(out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 300, settings: Mapping[str, Any] = MappingProxyType({})) -> Demo:
+def demo(
+    out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 300, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Demo:
     """The whole story in one call: shop, training, judgement, report.
 
     Args:
@@ -82,7 +84,9 @@ def demo(out: Path, *, language: str, seed: int, progress: Progress, shoppers: i
         progress.say(str(fill(shop_folder, shoppers=shoppers, language=language, seed=seed, progress=progress)))
     shop = Shop(shop_folder)
     health = check(shop)
-    config = RunConfig.read(["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings})
+    config = RunConfig.read(
+        ["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings}
+    )
     bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]

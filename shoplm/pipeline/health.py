@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from shoplm.data.shop import Shop, View
@@ -50,7 +51,7 @@ def check(shop: Shop) -> Health:
 def _quarantine(shop: Shop) -> list[Finding]:
     found = []
     for folder in sorted((shop.path / "quarantine").glob("*")):
-        rows = sum(1 for file in folder.rglob("*.jsonl") for line in file.open(encoding="utf-8") if line.strip())
+        rows = sum(_lines(file) for file in folder.rglob("*.jsonl"))
         if rows:
             found.append(
                 Finding(
@@ -59,6 +60,11 @@ def _quarantine(shop: Shop) -> list[Finding]:
                 )
             )
     return found
+
+
+def _lines(file: Path) -> int:
+    with file.open(encoding="utf-8") as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def _count(view: View, query: str) -> int:

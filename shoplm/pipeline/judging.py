@@ -188,10 +188,14 @@ class _Rows:
                             foreign[label] = foreign.get(label, 0) + count
                 if _known(encode({name: given}, specs)[name]):
                     found.add(name)
-        shown = ", ".join(f"`{label}` ({count:,})" for label, count in sorted(foreign.items())[:3]) + (" and others" if len(foreign) > 3 else "")
+        shown = ", ".join(f"`{label}` ({count:,})" for label, count in sorted(foreign.items())[:3]) + (
+            " and others" if len(foreign) > 3 else ""
+        )
         if not any(name in specs for name in found):
             seen = f"; seen {shown}, but the bundle knows {', '.join(labels[:6])}" if foreign else ""
-            raise DataError(f"{self.task.subject}: no {self.split} rows with an answer{seen}; check --split, --where, --map or the `split` column")
+            raise DataError(
+                f"{self.task.subject}: no {self.split} rows with an answer{seen}; check --split, --where, --map or the `split` column"
+            )
         if foreign:
             notes.append(f"left out of the class metrics, since the bundle does not know their labels: {shown}")
         return found

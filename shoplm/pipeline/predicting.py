@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from shoplm.data import contract
+from shoplm.data.convert import JSON_MARK
 from shoplm.data.importers.table import read
 from shoplm.errors import BundleError, DataError
 from shoplm.files import whole
@@ -134,13 +135,16 @@ def _as(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     if field.name not in rows.column_names:
         return pa.nulls(len(rows), field.type)
     column = rows[field.name]
-    if not pa.types.is_string(field.type) or pa.types.is_string(column.type):
+    marked = rows.schema.field(field.name).metadata == JSON_MARK
+    if not pa.types.is_string(field.type) or (pa.types.is_string(column.type) and not marked):
         return column.cast(field.type)
-    plain = (
-        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        for value in column.to_pylist()
-    )
-    return pa.array(list(plain), pa.string())
+    values = [json.loads(value) if marked and value is not None else value for value in column.to_pylist()]
+    return pa.array([None if value is None else _in_words(value) for value in values], pa.string())
+
+
+def _in_words(value: Any) -> str:
+    """A value of any type as text: lists and objects as JSON, anything else as people write it."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | bool) else str(value)
 
 
 class _JsonLines:

@@ -48,6 +48,9 @@ class Terminal:
     @contextlib.contextmanager
     def bar(self, title: str, total: int | None) -> Iterator[Advance]:
         """A bar that goes away when the work is done."""
+        if not self.console.is_terminal:  # a log file wants lines, no bars
+            yield lambda _: None
+            return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (

@@ -367,7 +367,9 @@ class _Learning:
         found = run(self.network, self.tokens, self.fit_config.precision or "fp32", rows, self.trunk)
         if not all(np.isfinite(values).all() for values in found.values.values()):
             rate = self.fit_config.learning_rate or 0.0
-            raise DivergedError(f"training: the answers on validation rows are no numbers any more; try learning_rate={rate / 5:.2g}, now {rate:g}")
+            raise DivergedError(
+                f"training: the answers on validation rows are no numbers any more; try learning_rate={rate / 5:.2g}, now {rate:g}"
+            )
         return found
 
     def _choose(self) -> None:

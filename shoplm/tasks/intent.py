@@ -119,7 +119,11 @@ class Intent(Task):
             slope, offset = 1 / spread, -middle / spread
             found = 1 / (1 + np.exp(-(slope * score + offset)))
             at = -threshold_for_recall(-found, np.ones(len(found), np.int64), SCOPE_KEPT)
-            numbers |= {"slope": slope, "offset": offset, "threshold": at + 1e-6}  # a hair above the last one kept: float32 scores round by less
+            numbers |= {
+                "slope": slope,
+                "offset": offset,
+                "threshold": at + 1e-6,
+            }  # a hair above the last one kept: float32 scores round by less
             words = {"scope": "no out-of-scope turns in validation: the threshold keeps 95 % of the in-scope ones"}
         return fitted.model_copy(update={"numbers": {**fitted.numbers, **numbers}, "words": {**fitted.words, **words}})
 

@@ -34,5 +34,5 @@ def test_a_recipe_is_valid_for_the_command_in_its_first_line(path: Path) -> None
 
 def test_few_shot_and_quick_mean_what_they_say() -> None:
     read = shoplm.pipeline.config.RunConfig.read
-    assert read(["intent"], ROOT / "shoplm/recipes/few-shot.yaml").fit.batch_size == 16
+    assert read(["intent"], ROOT / "shoplm/recipes/few-shot.yaml").fit.batch_size == 32
     assert read(["sentiment"], ROOT / "shoplm/recipes/quick.yaml").adapter.method == "head"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from pipeline.worked import shoplm
 
 import shoplm as library
+from pipeline.worked import shoplm
 from shoplm.errors import DataError
 from shoplm.pipeline import doctor
 from shoplm.pipeline.demo import demo

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from pipeline.worked import reviews, shoplm
 
 import shoplm as library
+from pipeline.worked import reviews, shoplm
 from shoplm.errors import DataError
 from shoplm.pipeline import judging, prepare
 
@@ -27,7 +27,11 @@ def test_a_table_in_parts_is_judged_as_in_one(trained, rows_csv, monkeypatch):
 
 def test_a_first_part_without_answers_hides_no_metric(trained, tmp_path, monkeypatch):
     file = tmp_path / "rows.csv"
-    file.write_text("text,rating\n" + "".join(f"unknown {i},\n" for i in range(30)) + reviews(40).split("\n", 1)[1].replace(",0\n", "\n").replace(",1\n", "\n"))
+    file.write_text(
+        "text,rating\n"
+        + "".join(f"unknown {i},\n" for i in range(30))
+        + reviews(40).split("\n", 1)[1].replace(",0\n", "\n").replace(",1\n", "\n")
+    )
     monkeypatch.setattr(prepare, "PART_ROWS", 10)
     found = library.load(trained["head"]).evaluate(data=file, split="all", baselines=False).plain()
     assert {"macro_f1", "accuracy", "rmse"} <= set(found["metrics"])
@@ -67,7 +71,9 @@ def test_evaluate_from_python_says_what_json_says(trained, rows_csv):
     found = library.load(trained["head"]).evaluate(data=rows_csv, split="all")
     said = shoplm("evaluate", trained["head"], "--data", rows_csv, "--split", "all", "--json").json
     mine = json.loads(json.dumps(found.plain()))
-    assert {key: value for key, value in mine.items() if key != "seconds"} == {key: value for key, value in said.items() if key != "seconds"}
+    assert {key: value for key, value in mine.items() if key != "seconds"} == {
+        key: value for key, value in said.items() if key != "seconds"
+    }
 
 
 def test_baselines_read_no_more_texts_than_the_cap(trained, rows_csv, monkeypatch):

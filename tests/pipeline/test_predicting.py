@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from pipeline.worked import shoplm
 
 import shoplm as library
+from pipeline.worked import shoplm
 from shoplm.pipeline import bundle as bundles
 
-TEXTS = ["good dress", "", "a, b\n\"c\"", "质量 😀", " ", "awful"]
+TEXTS = ["good dress", "", 'a, b\n"c"', "质量 😀", " ", "awful"]
 
 
 def read(file: Path) -> list[dict]:
@@ -158,7 +158,9 @@ def test_how_many_texts_share_a_pass_changes_no_answer(trained, monkeypatch):
     whole = bundle.predict_proba(texts)
     monkeypatch.setattr(bundles, "PASS_ROWS", 7)
     monkeypatch.setattr(bundles, "PASS_TOKENS", 16)
-    np.testing.assert_allclose(bundle.predict_proba(texts), whole, atol=1e-5)  # float32 sums, padded otherwise
+    np.testing.assert_allclose(
+        bundle.predict_proba(texts), whole, atol=5e-5
+    )  # float32 sums, padded otherwise, times sharpness over temperature
 
 
 def test_verify_says_what_it_tried(trained):

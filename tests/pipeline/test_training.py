@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from pipeline.worked import reviews, shoplm, turns
 
 import shoplm as library
+from pipeline.worked import reviews, shoplm, turns
 from shoplm.errors import ConfigError, DataError
 from shoplm.pipeline import training
 

@@ -15,15 +15,21 @@ ROOT = Path(os.environ.get("SHOPLM_DATA") or Path(__file__).resolve().parents[3]
 REVIEWS = ROOT / "womens_clothing_reviews" / "reviews.parquet"
 
 
+def renamed(table, before, after):
+    return table.rename_columns([after if name == before else name for name in table.column_names])
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REVIEWS.is_file(), reason=f"no real data at {REVIEWS}; set SHOPLM_DATA")
 def test_real_reviews_become_a_judged_model_that_answers_a_file(bert, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = pq.read_table(REVIEWS).slice(0, 400).rename_columns(lambda name: {"text": "review_body"}.get(name, name))
+    rows = renamed(pq.read_table(REVIEWS).slice(0, 400), "text", "review_body")
     pq.write_table(rows, "reviews.parquet")
     source = ["--data", "reviews.parquet", "--map", "text=review_body", "--map", "item_id=product_id"]
     where = ["--where", "rating <> 3 and age < 60"]
-    said = shoplm("train", "sentiment", *source, *where, "--backbone", bert, "--method", "lora", "--out", "out", "epochs=2", "max_length=48")
+    said = shoplm(
+        "train", "sentiment", *source, *where, "--backbone", bert, "--method", "lora", "--out", "out", "epochs=2", "max_length=48"
+    )
     assert said.code == 0, said.err
     kept = sum(stars != 3 and age < 60 for stars, age in zip(rows["rating"].to_pylist(), rows["age"].to_pylist(), strict=True))
     judged = shoplm("evaluate", "out", *source, "--split", "all", "--json")
@@ -35,5 +41,5 @@ def test_real_reviews_become_a_judged_model_that_answers_a_file(bert, tmp_path, 
     answers = pq.read_table("answers.parquet")
     assert answers["review_body"].to_pylist() == rows["review_body"].to_pylist()
     assert set(answers["label"].to_pylist()) <= {"negative", "positive"}
-    again = library.load("out").predict(rows.rename_columns(lambda name: {"review_body": "text"}.get(name, name)))
+    again = library.load("out").predict(renamed(rows, "review_body", "text"))
     assert [row["probability"] for row in again] == pytest.approx(answers["probability"].to_pylist(), abs=2e-4)  # four decimals are kept

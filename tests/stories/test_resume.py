@@ -21,7 +21,12 @@ STARTS_S, STEP_S = 300, 60  # patience on a busy machine, never reached on an id
 
 
 def table(path: Path) -> Path:
-    rows = [f'{text} {number},{intent},{"valid" if number == 3 else "train"}' for intent, texts in INTENTS.items() for text in texts for number in range(4)]
+    rows = [
+        f"{text} {number},{intent},{'valid' if number == 3 else 'train'}"
+        for intent, texts in INTENTS.items()
+        for text in texts
+        for number in range(4)
+    ]
     path.write_text("text,intent,split\n" + "\n".join(rows) + "\n", "utf-8")
     return path
 

@@ -23,7 +23,11 @@ def logits(count=200, strange=60, seed=0):
     inside = random.normal(0, 1, (count, 2))
     inside[np.arange(count), true] += 6
     outside = random.normal(-4, 1, (strange, 2))
-    return np.concatenate([inside, outside]).astype(np.float32), np.concatenate([true, np.full(strange, -1)]), np.repeat([0.0, 1.0], [count, strange])
+    return (
+        np.concatenate([inside, outside]).astype(np.float32),
+        np.concatenate([true, np.full(strange, -1)]),
+        np.repeat([0.0, 1.0], [count, strange]),
+    )
 
 
 def test_the_labels_are_the_intents_of_the_train_rows_in_order():
@@ -81,6 +85,11 @@ def test_the_temperature_makes_too_sure_scores_honest_without_changing_a_choice(
 def test_an_answer_shows_its_first_guess_even_out_of_scope():
     fitted = Fitted(labels=FITTED.labels, numbers={"temperature": 2.0, "slope": 1.0, "offset": 0.0, "threshold": 0.5})
     rows = TASK.answer(Scores({"intent": np.array([[4.0, 0.0], [-9.0, -8.0]], np.float32)}), fitted).rows()
-    assert rows[0] == {"intent": "refund", "probability": pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4), "in_scope": True, "oos_probability": pytest.approx(0.0177, abs=1e-4)}
+    assert rows[0] == {
+        "intent": "refund",
+        "probability": pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4),
+        "in_scope": True,
+        "oos_probability": pytest.approx(0.0177, abs=1e-4),
+    }
     assert rows[1]["intent"] == "track"
     assert rows[1]["in_scope"] is False

@@ -145,7 +145,9 @@ def test_the_frozen_trunk_keeps_its_bytes_through_training(fresh, tmp_path):
     below = [p for layer in network.backbone.layers[: network.cut] for p in layer.parameters()] + [network.backbone.vocabulary]
 
     def digest():
-        return [hashlib.sha256(p.detach().numpy().tobytes()).hexdigest() for p in below], hashlib.sha256(trunk.path.read_bytes()).hexdigest()
+        return [hashlib.sha256(p.detach().numpy().tobytes()).hexdigest() for p in below], hashlib.sha256(
+            trunk.path.read_bytes()
+        ).hexdigest()
 
     before = digest()
     targets = {"label": np.array([0, 1, 2, 0, 1, -1, 2, 1])}

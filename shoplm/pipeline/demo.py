@@ -61,7 +61,7 @@ def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Pro
 
 
 def demo(
-    out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 300, settings: Mapping[str, Any] = MappingProxyType({})
+    out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 240, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Demo:
     """The whole story in one call: shop, training, judgement, report.
 

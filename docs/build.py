@@ -36,6 +36,10 @@ TITLES = {
 }
 
 
+SHOWN = (".metrics.accuracy.mean", ".metrics.oos_auroc.mean")
+"""The figures of quality that fit on one screen, where a benchmark has means over seeds."""
+
+
 def pages(results: Path = RESULTS) -> dict[Path, str]:
     """Every made page with what it should hold."""
     measured = read_results(results)
@@ -82,8 +86,15 @@ def short(measured: Iterable[Mapping[str, Any]], titles: tuple[str, str, str]) -
     """One line for each figure, for a README."""
     lines = [f"| {' | '.join(titles)} |", "|---|---|---|"]
     for result in measured:
-        ratios = "; ".join(f"{name} {value:.3g} ×" for name, value in leaves(result.get("ratio", {})) if isinstance(value, int | float))
-        quality = "; ".join(f"{name} {said(value)}" for name, value in list(leaves(result.get("quality", {})))[:4])
+        ratio = result.get("ratio", {})
+        ratios = "; ".join(
+            f"{name} {'≥ ' if ratio.get(f'{name}_is_lower_bound') else ''}{value:.3g} ×"
+            for name, value in leaves(ratio)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        )
+        found = list(leaves(result.get("quality", {})))
+        means = [(name.replace(".metrics", "").replace(".mean", ""), value) for name, value in found if name.endswith(SHOWN)]
+        quality = "; ".join(f"{name} {said(value)}" for name, value in means or found[:6])
         lines.append(f"| [{result['name']}](docs/numbers.md#{result['name']}) | {ratios or '-'} | {quality or '-'} |")
     return "\n".join(lines)
 
@@ -116,11 +127,11 @@ def numbers(measured: list[dict[str, Any]]) -> str:
 
 def leaves(value: Any, name: str = "") -> Iterable[tuple[str, Any]]:
     """The plain values in nested mappings, each with its dotted name; an estimate stays whole."""
-    if isinstance(value, Mapping) and set(value) != {"value", "low", "high"}:
+    if isinstance(value, Mapping) and not {"value", "low", "high"} <= set(value):
         for key, inner in value.items():
             yield from leaves(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
+    elif not isinstance(value, list | tuple) or (len(value) <= 6 and not any(isinstance(one, Mapping | list) for one in value)):
+        yield name, value  # curves and profiles stay in their JSON
 
 
 def said(value: Any) -> str:

@@ -160,7 +160,12 @@ class Backbone(nn.Module):
     def save_tokenizer(self, folder: Path) -> None:
         """``tokenizer.json`` and, where the tokenizer came with them, the files by which ``transformers`` finds it."""
         if self._files is not None:
-            self._files.save_pretrained(folder)
+            try:
+                self._files.save_pretrained(folder)
+            except Exception as error:  # tokenizers raises no type of its own when the disk is full
+                if "os error" not in str(error):
+                    raise
+                raise OSError(str(error)) from None
         (folder / "tokenizer.json").write_text(self.tokenizer.plain, "utf-8")
 
     def save(self, folder: Path) -> None:

@@ -89,10 +89,11 @@ def write(contents: Contents, place: Path) -> None:
                 os.fsync(written.fileno())
         _swap(fresh, place)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise ResourceError(
             f"{place}: the bundle cannot be written ({getattr(error, 'strerror', None) or error}); free space or choose another --out"
         ) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def is_ours(place: Path) -> bool:

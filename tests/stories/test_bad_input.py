@@ -18,7 +18,7 @@ import pytest
 from pipeline.worked import Said, reviews, shoplm
 
 import shoplm as library
-from shoplm.errors import BackboneError, BundleError, ConfigError, DataError
+from shoplm.errors import BackboneError, BundleError, ConfigError, DataError, ResourceError
 
 GOOD = reviews(40)
 LABELLED = "text,label,split\n" + "good,a,train\nbad,b,train\n" * 20
@@ -367,6 +367,17 @@ def test_a_full_disk_during_training_leaves_no_bundle(train, size):
     assert not [name for name in os.listdir() if name.startswith(".")]
     assert all(path.read_bytes() == data for path, data in before.items())
     assert shoplm("verify", "out").code == 0
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_a_full_disk_at_any_file_of_a_bundle_leaves_none_of_them(trained, tmp_path, method):
+    bundle = library.load(trained[method])
+    sizes = sorted({path.stat().st_size for path in trained[method].rglob("*") if path.is_file() and "run" not in path.parts})
+    for size in sizes:
+        with no_file_larger_than(size - 1), pytest.raises(ResourceError, match="the bundle cannot be written"):
+            bundle.save(tmp_path / "out")
+        assert os.listdir(tmp_path) == []
+    bundle.save(tmp_path / "out")
 
 
 def test_a_full_disk_while_a_bundle_is_written_leaves_the_old_one_and_the_run_to_resume(train, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,9 +238,3 @@ def as_arrow(data: Any) -> pa.Table:
     if isinstance(data, Mapping):
         return pa.table(dict(data))
     raise DataError(f"data: expected texts or a pandas, polars or pyarrow table, seen {type(data).__name__}")
-
-
-def batches_of(table: pa.Table, rows: int) -> Iterator[pa.Table]:
-    """A table in consecutive pieces."""
-    for begin in range(0, len(table), rows):
-        yield table.slice(begin, rows)

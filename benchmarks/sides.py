@@ -205,8 +205,10 @@ def trainer(settings: Mapping[str, Any]) -> Json:
     import transformers
 
     from benchmarks.watch import judged_at
+    from shoplm.model.precision import faster
 
     rows = rows_for(settings)
+    bf16 = faster() == "bf16"  # where bf16 is emulated it would slow the Trainer down a hundred times
     transformers.set_seed(settings["seed"])
     model = tuned_by(classifier(rows.classes, settings["pooling"], settings["attention"]), settings["method"])
 
@@ -241,7 +243,7 @@ def trainer(settings: Mapping[str, Any]) -> Json:
                 self.after_first = self.seconds
             if self.steps in places and not settings.get("steps"):
                 self.curve.append(
-                    {"epoch": places[self.steps], "step": self.steps, "seconds": round(self.seconds, 3), **judge(more["model"], rows, True)}
+                    {"epoch": places[self.steps], "step": self.steps, "seconds": round(self.seconds, 3), **judge(more["model"], rows, bf16)}
                 )
             if self.seconds > settings["budget"] or self.steps >= (settings.get("steps") or 1 << 30):
                 control.should_training_stop = True
@@ -250,7 +252,7 @@ def trainer(settings: Mapping[str, Any]) -> Json:
     clock = Clock()
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
         arguments = transformers.TrainingArguments(
-            output_dir=folder, use_cpu=True, bf16=True, seed=settings["seed"], per_device_train_batch_size=64,
+            output_dir=folder, use_cpu=True, bf16=bf16, seed=settings["seed"], per_device_train_batch_size=64,
             num_train_epochs=settings["epochs"], learning_rate=settings["learning_rate"], lr_scheduler_type="linear", warmup_steps=0.06,
             weight_decay=0.01, optim="adamw_torch_fused", train_sampling_strategy="group_by_length", dataloader_num_workers=0,
             dataloader_pin_memory=False, save_strategy="no", eval_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
@@ -259,6 +261,7 @@ def trainer(settings: Mapping[str, Any]) -> Json:
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {
         "seconds": round(clock.seconds, 3), "steps": clock.steps, "curve": clock.curve, "learning_parameters": learning,
+        "precision": "bf16" if bf16 else "fp32",
         "step_seconds": round((clock.seconds - clock.after_first) / max(1, clock.steps - 4), 5), "train_rows": len(rows.train),
         "examples_per_second": round(min(clock.steps * 64, clock.steps * len(rows.train) / per_epoch) / max(clock.seconds, 1e-9), 2),
     }  # fmt: skip

@@ -143,10 +143,8 @@ def _micros(times: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _known(rows: pa.Table, at_us: Int64, table: contract.Table) -> pa.Table:
-    late: pa.Array | None = None
-    if table.clock is not None and table.clock in rows.schema.names:
-        late = pc.fill_null(pc.greater(_micros(rows[table.clock]), pa.array(at_us)), False)
-        late = late.combine_chunks() if isinstance(late, pa.ChunkedArray) else late
+    late = _after(rows, table.clock, at_us)
+    changed = _after(rows, table.updated, at_us) if table.updated else late
     for place, field in enumerate(rows.schema):
         column = table.by_name.get(field.name)
         when = column.known if column else "always" if field.name.startswith("_") else table["attributes"].known
@@ -154,9 +152,17 @@ def _known(rows: pa.Table, at_us: Int64, table: contract.Table) -> pa.Table:
             continue
         if when == "later":
             rows = rows.set_column(place, field, pa.nulls(rows.num_rows, field.type))
-        elif late is not None:
-            rows = rows.set_column(place, field, pc.if_else(late, pa.scalar(None, field.type), rows.column(place)))
+        elif (hidden := changed if when == "updated_at" else late) is not None:
+            rows = rows.set_column(place, field, pc.if_else(hidden, pa.scalar(None, field.type), rows.column(place)))
     return rows.combine_chunks()
+
+
+def _after(rows: pa.Table, clock: str | None, at_us: Int64) -> pa.Array | None:
+    """(rows,) true where the row's own time is after its moment; None where there is no such time."""
+    if clock is None or clock not in rows.schema.names:
+        return None
+    late = pc.fill_null(pc.greater(_micros(rows[clock]), pa.array(at_us)), False)
+    return late.combine_chunks() if isinstance(late, pa.ChunkedArray) else late
 
 
 def _sorted(events: pa.Table) -> tuple[pa.Table, pa.Array, Int64, Int64]:

@@ -93,6 +93,7 @@ class Table:
         derived: columns that a source may lack altogether: an id becomes a 128-bit hash of the row's
             content and its ordinal among identical rows, ``turn`` a running number.
         fallback: values for columns that a source lacks altogether.
+        updated: the time column since when the columns known at ``updated_at`` hold, where that is not ``clock``.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Table:
     any_of: tuple[tuple[str, ...], ...] = ()
     derived: tuple[str, ...] = ()
     fallback: tuple[tuple[str, str], ...] = ()
+    updated: str | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -311,7 +313,115 @@ LABELS = Table(
     "Every label that is not itself behaviour: review decisions, relevance pairs, profile labels, ad checks.",
 )
 
-TABLES: dict[str, Table] = {table.name: table for table in (PRODUCTS, USERS, EVENTS, REVIEWS, CHATS, LABELS)}
+ADS = Table(
+    "ads",
+    ("ad_event_id",),
+    (
+        _id("ad_event_id", "the impression's id", required=True),
+        Column("event_time", TIME, True, "event_time", "when it was shown", "UTC"),
+        _text("channel", "where it was shown: search, social, email, display, video, …", required=True, known="event_time"),
+        _id("campaign_id", "the campaign", known="event_time"),
+        _id("ad_group_id", "the ad group", known="event_time"),
+        _id("ad_id", "the ad", known="event_time"),
+        _text("creative_text", "the words of the ad", known="event_time"),
+        _id("item_id", "the item advertised", known="event_time"),
+        _id("user_id", "the shopper who saw it", known="event_time"),
+        _text("placement", "the place on the page or the page itself", known="event_time"),
+        Column("position", WHOLE, False, "event_time", "0-based position among the ads shown", "place", Check(low=0)),
+        Column("frequency", WHOLE, False, "event_time", "times this shopper saw it before", "times", Check(low=0)),
+        Column("cost_micros", WHOLE, False, "later", "what it cost, settled after the auction", "millionths of the currency", Check(low=0)),
+        Column("currency", TEXT, False, "event_time", "currency of every amount in the row", "ISO 4217", Check(longest=3)),
+        Column("propensity", NUMBER, False, "event_time", "chance that the policy showed this", "0 to 1", Check(low=0, high=1)),
+        Column("clicked", FLAG, False, "later", "was it clicked"),
+        Column("converted", FLAG, False, "later", "did a purchase follow"),
+        _money("conversion_value", "worth of that purchase", "later"),
+        _attributes("event_time"),
+    ),
+    "event_time",
+    "Which ads were shown to whom, in Google Ads' words; one row per impression.",
+    derived=("ad_event_id",),
+)
+
+SPEND = Table(
+    "spend",
+    ("date", "channel", "campaign_id"),
+    (
+        Column("date", TIME, True, "event_time", "the day, or the first day of the week", "UTC midnight"),
+        _text("channel", "where the money went", required=True),
+        _id("campaign_id", "the campaign; empty where a channel is not divided"),
+        Column("impressions", WHOLE, False, "later", "times shown", "times", Check(low=0)),
+        Column("clicks", WHOLE, False, "later", "clicks", "clicks", Check(low=0)),
+        Column("cost_micros", WHOLE, True, "event_time", "what it cost", "millionths of the currency", Check(low=0)),
+        Column("conversions", NUMBER, False, "later", "purchases that followed", "purchases", Check(low=0)),
+        _money("conversions_value", "worth of those purchases", "later"),
+        Column("currency", TEXT, False, "event_time", "currency of every amount in the row", "ISO 4217", Check(longest=3)),
+        _attributes("later"),
+    ),
+    "date",
+    "What advertising cost and brought, by day or week, channel and campaign.",
+)
+
+ORDERS = Table(
+    "orders",
+    ("order_id", "line"),
+    (
+        _id("order_id", "the order", required=True),
+        Column("line", WHOLE, True, "event_time", "place in the order, from 0", "place", Check(low=0)),
+        _id("user_id", "who ordered", known="event_time"),
+        _id("item_id", "the item ordered", required=True, known="event_time"),
+        Column("quantity", NUMBER, False, "event_time", "how many pieces", "pieces", Check(low=0)),
+        _money("price", "price of one piece as paid", "event_time"),
+        Column("currency", TEXT, False, "event_time", "currency of every amount in the row", "ISO 4217", Check(longest=3)),
+        _text("status", "how far it has come", known="updated_at",
+              one_of=("placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded")),
+        Column("ordered_at", TIME, True, "event_time", "when it was ordered", "UTC"),
+        Column("status_at", TIME, False, "updated_at", "since when the status holds", "UTC"),
+        _text("ship_country", "ISO 3166 code or name", known="event_time"),
+        _attributes("later"),
+    ),
+    "ordered_at",
+    "What was ordered and what became of it; one row per line of an order.",
+    derived=("line",),
+    updated="status_at",
+)  # fmt: skip
+
+ARTICLES = Table(
+    "articles",
+    ("article_id",),
+    (
+        _id("article_id", "the article's id", required=True),
+        _text("title", "its headline", required=True, known="updated_at"),
+        _text("body", "its text", required=True, known="updated_at"),
+        Column("tags", LIST, False, "updated_at", "free words on the article"),
+        Column("intents", LIST, False, "updated_at", "what shoppers want when they need it"),
+        _text("url", "where shoppers read it"),
+        Column("updated_at", TIME, description="since when it reads so", unit="UTC"),
+        _text("language", "BCP 47"),
+        _attributes("updated_at"),
+    ),
+    "updated_at",
+    "What the shop tells its shoppers: help pages, policies, answers; one row per article.",
+)
+
+RELATIONS = Table(
+    "relations",
+    ("head", "relation", "tail"),
+    (
+        _id("head", "the id that the relation starts from", required=True),
+        _text("relation", "is_a, brand_of, bought_with, fits, substitutes, same_as, …", required=True),
+        _id("tail", "the id that it leads to", required=True),
+        Column("weight", NUMBER, description="how sure or how strong"),
+        _text("reason", "why it is held true: login, email_hash, phone_hash, order_id, …"),
+        Column("undone", FLAG, description="was it found to be wrong; it no longer counts"),
+        _attributes("always"),
+    ),
+    None,
+    "What belongs to what: kinds, brands, fits, and which ids are one shopper (`same_as`).",
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table for table in (PRODUCTS, USERS, EVENTS, REVIEWS, ADS, SPEND, CHATS, ORDERS, LABELS, ARTICLES, RELATIONS)
+}
 
 
 def table(name: str) -> Table:

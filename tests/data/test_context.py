@@ -70,3 +70,16 @@ def test_rows_and_moments_must_fit():
         as_of(SUBJECT, np.array([0]), np.array([0, 1]), contract.REVIEWS)
     with pytest.raises(ValueError, match="do not fit 4 rows"):
         as_of(SUBJECT, np.array([4]), np.array([0]), contract.REVIEWS)
+
+
+def test_the_status_of_an_order_is_known_from_its_own_time_on():
+    ordered, shipped = 1_000, 5_000
+    order = pa.table(
+        {
+            "order_id": ["o1"], "line": [0], "item_id": ["i1"], "status": ["shipped"],
+            "ordered_at": pa.array([ordered], contract.TIME), "status_at": pa.array([shipped], contract.TIME),
+        }
+    )  # fmt: skip
+    found = as_of(order, np.zeros(3, np.int64), np.array([999, 4_999, 5_000]), contract.table("orders")).subject
+    assert found["ordered_at"].is_valid().to_pylist() == [False, True, True]
+    assert found["status"].to_pylist() == [None, None, "shipped"]

@@ -1,6 +1,8 @@
 """Evaluation of many texts: memory must not grow with them; texts a second, in fp32 and bf16.
 
 The texts are clinc queries repeated, each with a counter behind it, so that no two are equal and no cache helps.
+Texts a second are the default backbone's, at ``--rows``. Whether memory is flat does not depend on the arithmetic:
+``--flat-rows`` texts go the same way through a random two-layer backbone, which takes minutes instead of an hour.
 """
 
 from __future__ import annotations
@@ -29,8 +31,23 @@ def make(job: Mapping[str, Any]) -> Json:
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
         file = Path(folder) / "few.parquet"
         few.to_parquet(file, index=False)
-        train(RunConfig.read(["intent"], method="head", epochs=5), data=file, out=Path(job["out"]))
+        backbone = str(_tiny(Path(folder) / "tiny")) if job.get("tiny") else "default"
+        train(RunConfig.read(["intent"], method="head", epochs=5, backbone=backbone), data=file, out=Path(job["out"]))
     return {}
+
+
+def _tiny(folder: Path) -> Path:
+    """A random encoder of two layers of width 64 behind the default backbone's tokenizer."""
+    import torch
+    import transformers
+
+    from shoplm.model.backbone import default_folder
+
+    torch.manual_seed(0)
+    transformers.AutoTokenizer.from_pretrained(str(default_folder())).save_pretrained(folder)
+    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    transformers.BertModel(transformers.BertConfig(vocab_size=30_522, **shape)).save_pretrained(folder)
+    return folder
 
 
 def write(rows: int, path: Path) -> None:
@@ -71,11 +88,12 @@ def judge(job: Mapping[str, Any]) -> Json:
 
 
 def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
-    """Measure N/10 and N texts."""
+    """Measure a tenth and all of the texts with either backbone."""
     reader = argparse.ArgumentParser(prog="benchmarks stream", description=__doc__)
-    reader.add_argument("--rows", type=int, default=2000 if quick else 100_000)
+    reader.add_argument("--rows", type=int, default=2000 if quick else 20_000, help="texts for the default backbone")
+    reader.add_argument("--flat-rows", type=int, default=4000 if quick else 1_000_000, help="texts for the tiny one")
     reader.add_argument("--bundle", type=Path, help="an intent bundle; default: a small one, trained first")
-    reader.add_argument("--precisions", default="fp32" if quick else "fp32,bf16")
+    reader.add_argument("--precisions", default="fp32", help="fp32,bf16 where the machine has bf16")
     reader.add_argument("--limit", type=float, default=7200.0)
     reader.add_argument("--fresh", action="store_true")
     options = reader.parse_args(list(arguments))
@@ -85,21 +103,21 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
     sources = source_digest("shoplm")
     found: dict[str, list[Json]] = {}
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
-        bundle = options.bundle
+        made: dict[bool, Path] = {False: options.bundle} if options.bundle else {}
 
-        def measured(job: Json) -> Json:
-            nonlocal bundle
-            if bundle is None:
-                bundle = Path(folder) / "bundle"
-                must(child("benchmarks.stream:make", {"out": bundle}))
-            return must(child("benchmarks.stream:judge", {**job, "bundle": bundle}, timeout=options.limit))
+        def measured(job: Json, tiny: bool) -> Json:
+            if tiny not in made:
+                made[tiny] = Path(folder) / f"bundle-{tiny}"
+                must(child("benchmarks.stream:make", {"out": made[tiny], "tiny": tiny}))
+            return must(child("benchmarks.stream:judge", {**job, "bundle": made[tiny]}, timeout=options.limit))
 
-        for precision in options.precisions.split(","):
-            for rows in (options.rows // 10, options.rows):
+        sides = [(precision, options.rows, False, precision) for precision in options.precisions.split(",")]
+        for label, most, tiny, precision in [*sides, ("tiny backbone", options.flat_rows, True, "fp32")]:
+            for rows in (most // 10, most):
                 job = {"rows": rows, "precision": precision}
-                kept = {**job, "given": options.bundle, "sources": sources}
-                found.setdefault(precision, []).append(parts.take(f"{precision} {rows}", kept, lambda job=job: measured(job)))
-    table("evaluation of many texts", ["precision", "texts", "texts/s", "peak MB", "seconds", "import s"],
+                kept = {**job, "given": options.bundle, "tiny": tiny, "sources": sources}
+                found.setdefault(label, []).append(parts.take(f"{label} {rows}", kept, lambda job=job, tiny=tiny: measured(job, tiny)))
+    table("evaluation of many texts", ["side", "texts", "texts/s", "peak MB", "seconds", "import s"],
           [[p, f"{r['rows']:,}", f"{r['texts_per_second']:.0f}", f"{r['peak_mb']:.0f}", r["seconds"], r["import_seconds"]] for p, rs in found.items() for r in rs])  # fmt: skip
     ours = {
         precision: {"sizes": pair, "texts_per_second": pair[1]["texts_per_second"],

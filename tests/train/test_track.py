@@ -17,11 +17,11 @@ def test_tensorboard_shows_the_numbers_of_the_journal(tmp_path):
     journal.open({}, {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorBoard's own imports
-        catch_up = follow(journal, ["tensorboard"])
-        for step, loss in ((1, 0.75), (2, 0.5)):
-            journal.add(step=step, epoch=1, loss=loss)
-            journal.flush()
-            catch_up()
+        with follow(journal, ["tensorboard"]) as catch_up:
+            for step, loss in ((1, 0.75), (2, 0.5)):
+                journal.add(step=step, epoch=1, loss=loss)
+                journal.flush()
+                catch_up()
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         shown = EventAccumulator(str(tmp_path / "tensorboard"))
@@ -30,11 +30,12 @@ def test_tensorboard_shows_the_numbers_of_the_journal(tmp_path):
 
 
 def test_without_a_tracker_nothing_is_read(tmp_path):
-    follow(Journal(tmp_path / "nowhere"), [])()
+    with follow(Journal(tmp_path / "nowhere"), []) as catch_up:
+        catch_up()
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_tracker_that_is_not_installed_says_how_to_install_it(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}[name], None)
     with pytest.raises(ConfigError, match=r"pip install 'shoplm\[track\]'"):
-        follow(Journal(tmp_path), [name])
+        follow(Journal(tmp_path), [name]).__enter__()

@@ -34,6 +34,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from shoplm.errors import BundleError, ResourceError, did_you_mean
+from shoplm.files import sync_folder
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone, Kept, load_backbone
 from shoplm.model.heads import Choice, HeadSpec, from_plain, plain
@@ -96,10 +97,10 @@ def write(contents: Contents, place: Path) -> None:
             with open(fresh / file, "rb") as written:
                 os.fsync(written.fileno())
         for folder in [fresh, *(path for path in fresh.rglob("*") if path.is_dir())]:
-            _sync(folder)
+            sync_folder(folder)
         with _alone(place.absolute().parent):
             os.rename(fresh, _beside(place, "ready"))
-            _sync(place.absolute().parent)
+            sync_folder(place.absolute().parent)
             _move_in(place)
     except (OSError, SafetensorError) as error:
         raise ResourceError(
@@ -176,11 +177,11 @@ def _move_in(place: Path) -> None:
         for name in KEPT:
             if (place / name).exists() and not (ready / name).exists():
                 os.rename(place / name, ready / name)
-        _sync(ready)
+        sync_folder(ready)
         shutil.rmtree(old, ignore_errors=True)
         os.rename(place, old)  # without a journal in it
     os.rename(ready, place)
-    _sync(place.absolute().parent)
+    sync_folder(place.absolute().parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -200,15 +201,6 @@ def _alone(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
-
-
-def _sync(folder: Path) -> None:
-    """The names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)
 

@@ -77,7 +77,7 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
         judge.update(lesson.valid_targets, values)
         return fitted, judge.result()
     kept, aside = lesson.parted()
-    if lesson.train > FEW or not len(kept) or not len(aside):
+    if lesson.train > FEW or not len(aside):
         study.progress.say("no validation rows: the last weights are kept and probabilities are not calibrated")
         return lesson.fitted, None
     answering = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}

@@ -73,7 +73,7 @@ def rows_for(settings: Mapping[str, Any], max_length: int | None = None) -> Rows
     of = SETS[settings["data"]]
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
         found = rows_of(of["task"], write_file(settings, Path(folder)), of["where"], max_length)
-    tokens, classes, count = found.tokens, found.targets[of["target"]], len(found.train_rows)
+    tokens, classes, count = found.tokens, found.targets[of["target"]], found.train
     ids = [tokens.ids[tokens.start[at] : tokens.start[at + 1]].tolist() for at in range(len(tokens))]
     kept = [at for at in range(count, len(ids)) if classes[at] >= 0]
     return Rows(
@@ -100,7 +100,7 @@ def ours(settings: Mapping[str, Any]) -> Json:
         with watched(points=2, profile=bool(settings.get("profile")), budget=settings["budget"], leave=True) as watch:
             with contextlib.suppress(Enough):
                 train(config, data=file, out=Path(folder) / "bundle")
-            found = {**watch.plain(), "recipe": watch.learning.config.plain(), "train_rows": len(watch.learning.train_rows)}
+            found = {**watch.plain(), "recipe": watch.study.config.plain(), "train_rows": watch.study.lesson.train}
     return found
 
 

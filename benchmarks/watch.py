@@ -45,7 +45,7 @@ class Watch:
     flops: float = 0.0
     fill_flops: float = 0.0
     curve: list[Json] = field(default_factory=list)
-    learning: Any = None
+    study: Any = None
     profile: list[Json] = field(default_factory=list)
 
     @property
@@ -77,26 +77,26 @@ def watched(*, points: int = 0, profile: bool = False, budget: float | None = No
         budget: seconds after which the run is left with ``Enough``.
         leave: leave with ``Enough`` after the last step, before anything is written.
     """
-    from shoplm.pipeline import training
+    from shoplm.pipeline import learning
 
     watch = Watch()
-    learning_of, fill_of, rehearse_of, start_of, fit_of = (
-        training._Learning._learn, training._Learning._fill, training.loop.rehearse, training.start.heads_from_features, training.loop.fit,
+    work_of, fill_of, rehearse_of, start_of, fit_of = (
+        learning.work, learning.fill, learning.loop.rehearse, learning.start.heads_from_features, learning.loop.fit,
     )  # fmt: skip
 
-    def learn(self: Any, resumed: bool) -> None:
-        watch.learning = self
-        learning_of(self, resumed)
+    def work(study: Any, *, resumed: bool) -> Any:
+        watch.study = study
+        return work_of(study, resumed=resumed)
 
-    def fill(self: Any) -> None:
+    def fill(study: Any) -> None:
         begin = time.perf_counter()
-        fill_of(self)
+        fill_of(study)
         watch.fill += time.perf_counter() - begin
-        lengths = self.tokens.lengths
-        watch.share = float(lengths[: len(self.train_rows)].sum() / max(1, lengths.sum()))
-        if self.trunk is not None:
-            width, inner = _shape(self.network)
-            watch.fill_flops += encoder_flops(lengths, self.network.cut, width, inner)
+        lengths = study.lesson.tokens.lengths
+        watch.share = float(lengths[: study.lesson.train].sum() / max(1, lengths.sum()))
+        if study.trunk is not None:
+            width, inner = _shape(study.network)
+            watch.fill_flops += encoder_flops(lengths, study.network.cut, width, inner)
 
     def rehearse(*given: Any, **named: Any) -> Any:
         begin = time.perf_counter()
@@ -144,11 +144,11 @@ def watched(*, points: int = 0, profile: bool = False, budget: float | None = No
             yield step
 
     with (
-        mock.patch.object(training._Learning, "_learn", learn),
-        mock.patch.object(training._Learning, "_fill", fill),
-        mock.patch.object(training.loop, "rehearse", rehearse),
-        mock.patch.object(training.start, "heads_from_features", heads),
-        mock.patch.object(training.loop, "fit", fit),
+        mock.patch.object(learning, "work", work),
+        mock.patch.object(learning, "fill", fill),
+        mock.patch.object(learning.loop, "rehearse", rehearse),
+        mock.patch.object(learning.start, "heads_from_features", heads),
+        mock.patch.object(learning.loop, "fit", fit),
     ):
         yield watch
 
@@ -163,7 +163,7 @@ def judged_at(starts: list[int], points: int) -> dict[int, float]:
 
 
 def rows_of(task: str, data: Path, where: str | None, max_length: int | None = None) -> Any:
-    """The pipeline's own rows of a run, tokenised and split, without learning: ``tokens``, ``targets``, ``train_rows``, ``fitted``."""
+    """The pipeline's own rows of a run, tokenised and split, without learning: a ``Lesson``."""
     import tempfile
 
     from shoplm.pipeline import training
@@ -171,15 +171,15 @@ def rows_of(task: str, data: Path, where: str | None, max_length: int | None = N
 
     found: list[Any] = []
 
-    def learn(self: Any, resumed: bool) -> None:  # noqa: ARG001  (the form)
-        found.append(self)
+    def learn(lesson: Any, *_: Any) -> None:
+        found.append(lesson)
         raise Enough
 
     settings: dict[str, Any] = {} if max_length is None else {"max_length": max_length}
     config = RunConfig.read([task], where=where, **settings)
     with (
         tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder,
-        mock.patch.object(training._Learning, "_learn", learn),
+        mock.patch.object(training, "learn", learn),
         contextlib.suppress(Enough),
     ):
         training.train(config, data=data, out=Path(folder) / "bundle")
@@ -188,12 +188,13 @@ def rows_of(task: str, data: Path, where: str | None, max_length: int | None = N
 
 def _judge(watch: Watch, state: Any, epoch: int) -> Json:
     """The pipeline's validation at this moment, remembered by nobody."""
-    from shoplm.pipeline import training
+    from shoplm.pipeline.choosing import validate
+    from shoplm.pipeline.resuming import Best
 
-    learning = watch.learning
-    training_mode = learning.network.training
-    found = learning._validate(state, training._Best(), epoch)
-    learning.network.train(training_mode)
+    network = watch.study.network
+    training_mode = network.training
+    found = validate(watch.study, state, Best(), epoch)
+    network.train(training_mode)
     return {name.removeprefix("valid_"): round(float(value), 6) for name, value in found.items()}
 
 

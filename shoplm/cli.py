@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -113,10 +113,10 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
         raise DataError(f"{folder}: exists and is not empty; give a new folder")
     if not sample:
         Shop(folder, create=True)
-        click.echo(f"shop: {folder}\nnext: shoplm import table reviews.csv --shop {folder}")
+        click.echo(f"shop: {folder}\nnext: {_typed('import', 'table', 'reviews.csv', '--shop', folder)}")
         return
     report = fill(folder, shoppers=shoppers, language=language, seed=seed, progress=Terminal())
-    click.echo(f"{report}\nshop: {folder}\nnext: shoplm check --shop {folder}")
+    click.echo(f"{report}\nshop: {folder}\nnext: {_typed('check', '--shop', folder)}")
 
 
 @main.command("import")
@@ -136,7 +136,7 @@ def import_(
 
     with or_gone(shop):
         report = Shop(shop, create=True).import_files(*files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict)
-    _show(report.plain(), str(report), as_json, f"shoplm check --shop {shop}")
+    _show(report.plain(), str(report), as_json, _typed("check", "--shop", shop))
 
 
 @main.command()
@@ -148,7 +148,7 @@ def check(shop: Path, as_json: bool) -> None:
     from shoplm.pipeline.health import check as look
 
     found = look(Shop(shop))
-    _show(found.plain(), str(found), as_json, f"shoplm train sentiment --shop {shop} --out sentiment")
+    _show(found.plain(), str(found), as_json, _typed("train", "sentiment", "--shop", shop, "--out", "sentiment"))
 
 
 @main.command(context_settings={"ignore_unknown_options": False})
@@ -165,7 +165,8 @@ def check(shop: Path, as_json: bool) -> None:
 @click.option("--where", help="A SQL condition on the rows, such as \"country = 'DE'\".")
 @click.option("--recipe", type=FILE, help="A YAML file of settings.")
 @click.option("--seed", type=click.IntRange(min=0))
-@click.option("--resume", is_flag=True, help="Go on with the run that stands in OUT.")
+@click.option("--resume", "unfinished", flag_value="resume", help="Go on with the run that stands in OUT and has not ended.")
+@click.option("--restart", "unfinished", flag_value="restart", help="Throw that run away and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def train(
     words: tuple[str, ...],
@@ -174,7 +175,7 @@ def train(
     out: Path,
     pairs: tuple[str, ...],
     recipe: Path | None,
-    resume: bool,
+    unfinished: Literal["resume", "restart"] | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -190,14 +191,14 @@ def train(
     names = [word for word in words if "=" not in word]
     settings = [word for word in words if "=" in word]
     config = RunConfig.read(names, recipe, settings, **given)
-    bundle = run(config, shop=shop, data=data, mapping=_pairs(pairs), out=out, resume=resume, progress=Terminal())
-    where = ["--shop", str(shop)] if shop else ["--data", str(data), *(word for pair in pairs for word in ("--map", pair))]
+    bundle = run(config, shop=shop, data=data, mapping=_pairs(pairs), out=out, unfinished=unfinished or "refuse", progress=Terminal())
+    where = ["--shop", shop] if shop else ["--data", data, *(word for pair in pairs for word in ("--map", pair))]
     lines = [f"{task} {name}: {_figure(found)}" for task, said in bundle.metrics.items() for name, found in said.get("metrics", {}).items()]
     first = bundle.tasks[:1] if len(bundle.tasks) > 1 else ()
-    text = "\n".join(["on validation rows:", *lines, f"bundle: {out}", f"report: {out / 'run' / 'report.html'}"])
-    _show(
-        {"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, shlex.join(["shoplm", "evaluate", str(out), *first, *where])
-    )
+    folders = [out / "run" / task for task in bundle.tasks] if first else [out / "run"]
+    reports = [f"report: {folder / 'report.html'}" for folder in folders]
+    text = "\n".join([*(["on validation rows:", *lines] if lines else []), f"bundle: {out}", *reports])
+    _show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, _typed("evaluate", out, *first, *where))
 
 
 @main.command()
@@ -234,7 +235,7 @@ def evaluate(
         examples=0 if as_json else 3, precision=precision, progress=Terminal(),
     )  # fmt: skip
     page = judging.report(found, loaded)
-    _show(found.plain(), f"{found}\nreport: {page}", as_json, f"shoplm predict {bundle} {found.task} --text '…'")
+    _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, "--text", "…"))
 
 
 @main.command()
@@ -255,13 +256,14 @@ def predict(bundle: Path, name: str | None, data: Path | None, texts: tuple[str,
     if data is not None and texts:
         raise DataError(f"two sources of texts, --data {data} and --text: give only one of them")
     loaded = load(bundle)
+    task = (name,) if name else ()
     if data is not None:
         count = predict_file(loaded, name, data, out, _pairs(pairs), Terminal())
-        click.echo(f"{count:,} answers{f' in {out}' if out else ''}\nnext: shoplm evaluate {bundle} --data FILE", err=True)
+        click.echo(f"{count:,} answers{f' in {out}' if out else ''}\nnext: {_typed('evaluate', bundle, *task, '--data', data)}", err=True)
         return
     for row in loaded.predict(list(texts), name):
         click.echo(json.dumps(row, ensure_ascii=False))
-    click.echo(f"next: shoplm predict {bundle} --data FILE --out answers.csv", err=True)
+    click.echo(f"next: {_typed('predict', bundle, *task, '--data', 'FILE', '--out', 'answers.csv')}", err=True)
 
 
 @main.command()
@@ -270,7 +272,7 @@ def verify(bundle: Path) -> None:
     """Check every file of a bundle against its checksums, and that it answers."""
     from shoplm.pipeline.predicting import verify as look
 
-    click.echo(f"{look(bundle)}\nnext: shoplm predict {bundle} --text '…'")
+    click.echo(f"{look(bundle)}\nnext: {_typed('predict', bundle, '--text', '…')}")
 
 
 @main.command()
@@ -281,6 +283,11 @@ def doctor() -> None:
     found = examine()
     click.echo(str(found))
     sys.exit(0 if found.well else 1)
+
+
+def _typed(*words: str | Path) -> str:
+    """A command to type next, quoted for a shell whatever the words hold."""
+    return shlex.join(["shoplm", *map(str, words)])
 
 
 def _pairs(given: Iterable[str]) -> dict[str, str]:

@@ -44,6 +44,15 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def sync_folder(folder: Path) -> None:
+    """The names in a folder are on the disk: a rename in it outlives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def or_gone(folder: Path) -> Iterator[None]:
     """A block that fills ``folder``: when it fails, a folder that was not there before it is not there after it."""

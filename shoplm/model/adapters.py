@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,36 @@ class AdapterConfig(Config):
     target_modules: tuple[str, ...] | None = None
     """Names of the linear layers that get LoRA factors; None = all inside the learning layers."""
     dropout: float | None = pydantic.Field(default=0.0, ge=0, lt=1)
-    """Dropout inside the learning layers; None = as the backbone was pre-trained."""
+    """Dropout in all that learns, the embeddings too when every layer does; None = as the backbone was pre-trained."""
+
+
+OWNERS: Mapping[str, tuple[Method, ...]] = {
+    "layers": ("full", "lora"),
+    "dropout": ("full", "lora"),
+    "r": ("lora",),
+    "lora_alpha": ("lora",),
+    "lora_dropout": ("lora",),
+    "target_modules": ("lora",),
+}
+"""The methods that read an option."""
+
+
+def refuse_ignored(config: AdapterConfig) -> None:
+    """A setting that would change nothing is a mistake.
+
+    Raises:
+        ConfigError: an option is not at its default and belongs to other methods than the one chosen.
+    """
+    faults = []
+    for key, owners in OWNERS.items():
+        seen = getattr(config, key)
+        # a run with the method `head` writes down that no layer learnt
+        at_rest = seen == AdapterConfig.model_fields[key].default or (key == "layers" and config.method == "head" and seen == 0)
+        if config.method not in owners and not at_rest:
+            faults.append(f"`{key}`={seen} is an option of method={' and method='.join(owners)}, and method={config.method} ignores it; "
+                          f"leave it out or set method={owners[-1]}")  # fmt: skip
+    if faults:
+        raise ConfigError("; ".join(faults))
 
 
 def cut_of(depth: int, config: AdapterConfig) -> int:
@@ -67,10 +96,7 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
     for parameter in backbone.parameters():
         parameter.requires_grad_(False)
     if config.dropout is not None:
-        for layer in backbone.layers[cut:]:
-            for module in layer.modules():
-                if isinstance(module, nn.Dropout):
-                    module.p = config.dropout
+        _set_dropout([backbone.model] if cut == 0 else list(backbone.layers[cut:]), config.dropout)
     if config.method == "full":
         learning = backbone.model if cut == 0 else nn.ModuleList(list(backbone.layers[cut:]))
         for parameter in learning.parameters():
@@ -81,6 +107,15 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
     elif config.method == "lora":
         _add_lora(backbone, config, name, cut)
     return cut
+
+
+def _set_dropout(learning: Sequence[nn.Module], share: float) -> None:
+    """The same dropout everywhere in what learns: in its own layers and in attention, which some models keep as a bare number."""
+    for module in (module for part in learning for module in part.modules()):
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = share
 
 
 def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) -> None:

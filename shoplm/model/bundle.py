@@ -11,17 +11,20 @@
       metrics.json
       checksums.json         SHA-256 of every file above: an altered or missing file is refused by name
 
-A bundle is written into a folder beside its place and renamed when whole. The run folder ``run/``
-stays where it is: it is a journal, not a part of the model.
+A bundle is written into a folder beside its place, ``.<bundle>.partial``, and gets the name
+``.<bundle>.ready`` when its last byte is on the disk. From there it moves into its place; whoever
+touches the bundle next (``recover``) ends a move that a kill or a power cut broke off. The run folder
+``run/`` moves along: it is a journal, not a part of the model, and is never in a folder that is removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from shoplm.errors import BundleError, ResourceError, did_you_mean
+from shoplm.files import sync_folder
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone, Kept, load_backbone
 from shoplm.model.heads import Choice, HeadSpec, from_plain, plain
@@ -39,7 +43,9 @@ from shoplm.text.tokenize import TextConfig
 
 FORMAT = 1
 """The version of the layout above; a later one is refused."""
-OUTSIDE = ("checksums.json", "run", "report.html")
+KEPT = ("run", "report.html")
+"""What stays when another bundle takes the place."""
+OUTSIDE = ("checksums.json", *KEPT)
 """What lies in the folder and is no part of the model."""
 
 
@@ -69,15 +75,18 @@ class Contents:
 
 
 def write(contents: Contents, place: Path) -> None:
-    """Write a bundle; what stood at ``place`` before is replaced in one step, its ``run/`` kept.
+    """Write a bundle; what stood at ``place`` before is replaced, its ``run/`` kept.
+
+    Killed at any moment, the next call of anything here finds the old bundle or the new one, and ``run/``.
 
     Raises:
         ResourceError: the disk is full or the place cannot be written.
         BundleError: ``place`` holds something that is no bundle.
     """
+    recover(place)
     if place.is_file() or (place.is_dir() and not is_ours(place)):
         raise BundleError(f"{place}: is not empty and no bundle; choose another --out")
-    fresh = place.with_name(f".{place.name}.partial")
+    fresh = _beside(place, "partial")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -87,7 +96,12 @@ def write(contents: Contents, place: Path) -> None:
         for file in [*_files(fresh), "checksums.json"]:
             with open(fresh / file, "rb") as written:
                 os.fsync(written.fileno())
-        _swap(fresh, place)
+        for folder in [fresh, *(path for path in fresh.rglob("*") if path.is_dir())]:
+            sync_folder(folder)
+        with _alone(place.absolute().parent):
+            os.rename(fresh, _beside(place, "ready"))
+            sync_folder(place.absolute().parent)
+            _move_in(place)
     except (OSError, SafetensorError) as error:
         raise ResourceError(
             f"{place}: the bundle cannot be written ({getattr(error, 'strerror', None) or error}); free space or choose another --out"
@@ -144,17 +158,51 @@ def _first_labels(contents: Contents) -> tuple[str, ...]:
     return ()
 
 
-def _swap(fresh: Path, place: Path) -> None:
-    """The fresh folder takes the place; the journal that stood there moves along."""
-    old = place.with_name(f".{place.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+def recover(place: Path) -> None:
+    """End a move into ``place`` that was broken off: the new bundle stands there afterwards, with the run that stood there before.
+
+    Does nothing when there is nothing to end, and where the folder above cannot be written: what stands there is left as it is.
+    """
+    if _beside(place, "ready").is_dir():
+        with contextlib.suppress(OSError), _alone(place.absolute().parent):
+            _move_in(place)
+
+
+def _move_in(place: Path) -> None:
+    """The ready folder takes the place, together with the journal that stood there. Broken off anywhere, a second call ends it."""
+    ready, old = _beside(place, "ready"), _beside(place, "old")
+    if not ready.is_dir():
+        return  # somebody else has ended it
     if place.exists():
-        for name in ("run", "report.html"):
-            if (place / name).exists():
-                os.replace(place / name, fresh / name)
-        os.replace(place, old)
-    os.replace(fresh, place)
+        for name in KEPT:
+            if (place / name).exists() and not (ready / name).exists():
+                os.rename(place / name, ready / name)
+        sync_folder(ready)
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(place, old)  # without a journal in it
+    os.rename(ready, place)
+    sync_folder(place.absolute().parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(place: Path, ending: str) -> Path:
+    """The hidden folder of a name beside a bundle; in the same folder, so that renaming is one step."""
+    whole = place.absolute()
+    return whole.with_name(f".{whole.name}.{ending}")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No two processes move a bundle in one folder at a time; a file system without locks goes without."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def verify(place: Path) -> dict[str, Any]:
@@ -163,6 +211,7 @@ def verify(place: Path) -> dict[str, Any]:
     Raises:
         BundleError: no bundle, a newer one, or a file that is missing, altered or too many, by name.
     """
+    recover(place)
     if not place.is_dir():
         raise BundleError(f"{place}: no such bundle; `shoplm train … --out {place}` writes one")
     try:

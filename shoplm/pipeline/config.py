@@ -15,7 +15,7 @@ import pydantic
 from shoplm import task as tasks
 from shoplm.config import Config, override, read_yaml
 from shoplm.errors import ConfigError, did_you_mean
-from shoplm.model.adapters import AdapterConfig, Method
+from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
 from shoplm.text.tokenize import TextConfig
 from shoplm.train.loop import FitConfig
 
@@ -82,6 +82,7 @@ class RunConfig(Config):
         config = cls.of(nested, str(recipe) if recipe else "settings")
         for name in chosen:
             config.settings(name)
+        refuse_ignored(config.adapter)
         if config.adapter.method == "full" and len(chosen) > 1:
             raise ConfigError(
                 "several tasks share one backbone, so `method=full` cannot train them one after another; use method=lora or method=head, or one --out each"
@@ -151,6 +152,8 @@ def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
     }
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
     assert fit.learning_rate is not None
+    if fit.keep is None:
+        fit = fit.model_copy(update={"keep": "last" if few and fit.patience is None else "best"})
     if fit.head_rate is None:
         fit = fit.model_copy(update={"head_rate": fit.learning_rate * (2.5 if method == "full" else 1.0)})
     layers = config.adapter.layers

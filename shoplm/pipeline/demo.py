@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from collections.abc import Mapping
@@ -44,11 +45,18 @@ class Demo:
             f"bundle: {bundle}",
             f"report: {self.out / 'report.html'}",
             f"done in {self.seconds:.0f} s",
-            f"next:   shoplm predict {bundle} intent --text 'where is my parcel?'",
-            f"        shoplm check --shop {self.out / 'shop'}",
-            "        shoplm train sentiment --data your_reviews.csv --map text=your_column --out my-model",
+            *(f"{'next:' if at == 0 else '':8}{command}" for at, command in enumerate(_next(self.out))),
         ]
         return "\n".join(lines)
+
+
+def _next(out: Path) -> tuple[str, ...]:
+    """Commands to type after the demo, quoted for a shell."""
+    return (
+        shlex.join(["shoplm", "predict", str(out / "bundle"), "intent", "--text", "where is my parcel?"]),
+        shlex.join(["shoplm", "check", "--shop", str(out / "shop")]),
+        "shoplm train sentiment --data your_reviews.csv --map text=your_column --out my-model",
+    )
 
 
 def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Progress) -> ImportReport:
@@ -87,7 +95,7 @@ def demo(
     config = RunConfig.read(
         ["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings}
     )
-    bundle = train(config, shop=shop, out=out / "bundle", progress=progress)
+    bundle = train(config, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]
     journal = Journal(out / "bundle" / "run" / "sentiment")
@@ -102,11 +110,7 @@ def demo(
         curves=describe.curves(journal, describe.history_of(journal)),
         examples=tuple(page.examples),
         facts=describe.fact_lines(bundle.contents.facts["sentiment"]),
-        commands=(
-            f"shoplm predict {out / 'bundle'} intent --text 'where is my parcel?'",
-            f"shoplm check --shop {shop_folder}",
-            "shoplm train sentiment --data your_reviews.csv --map text=your_column --out my-model",
-        ),
+        commands=_next(out),
     )
     write_report(report, out / "report.html")
     return Demo(out, found, time.perf_counter() - begin)

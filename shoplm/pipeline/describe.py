@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from shoplm.evaluate.judge import Judgement
 from shoplm.evaluate.report import Curves, Finding, Report, write_report
+from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared
 from shoplm.task import Fitted
@@ -62,7 +64,15 @@ def epoch_line(line: Mapping[str, Any]) -> str:
     return said
 
 
-def card(backbone: str, config: RunConfig, metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+POOLED: Mapping[Pooling, str] = {
+    "mean": "the mean of the last hidden states over the real tokens",
+    "first": "the last hidden state of the first token",
+    "last": "the last hidden state of the last real token",
+}
+"""What a head reads of a row."""
+
+
+def card(backbone: str, pooling: Pooling, config: RunConfig, metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """The model card: front matter that hubs read, then what a person wants to know."""
     lines = ["---", f"base_model: {json.dumps(backbone)}", "library_name: shoplm", "tags: [e-commerce, text-classification]", "metrics:"]
     for task, said in metrics.items():
@@ -73,8 +83,11 @@ def card(backbone: str, config: RunConfig, metrics: Mapping[str, Any], facts: Ma
     lines.append(f"A ShopLM bundle: `{backbone}` fine-tuned with method `{config.adapter.method}`.")
     for task, said in facts.items():
         lines += ["", f"## {task}", "", f"Trained on {said['train_rows']:,} rows (data version `{said['data_version']}`)."]
-        lines.append(f"Judged on {said['valid_rows']:,} validation rows, which also chose the epoch and the calibration:")
-        lines.append("")
+        if not said["valid_rows"]:
+            lines.append("Not judged: there were no validation rows. The last weights answer.")
+        else:
+            chose = "the epoch and the calibration" if said["recipe"]["fit"]["keep"] == "best" else "the calibration"
+            lines += [f"Judged on {said['valid_rows']:,} validation rows, which also chose {chose}:", ""]
         for name, found in metrics[task].get("metrics", {}).items():
             if found["value"] is not None:
                 lines.append(f"- {name}: {found['value']:.4f} (95 % interval {found['low']:.4f} to {found['high']:.4f})")
@@ -82,7 +95,7 @@ def card(backbone: str, config: RunConfig, metrics: Mapping[str, Any], facts: Ma
     if config.adapter.method == "lora":
         lines += [
             "The folder `adapters/<task>` is a plain `peft` adapter of the base model; `heads/<task>.safetensors` holds the head:",
-            "with x the mean of the last hidden states over the real tokens, divided by its length, and w a row of",
+            f"with x {POOLED[pooling]}, divided by its length, and w a row of",
             "`<head>.weight`, divided by its length, the logit is `<head>.scale` · x·w + `<head>.bias`.",
             "",
         ]
@@ -99,13 +112,16 @@ def training_report(
     history: Sequence[Mapping[str, Any]],
 ) -> None:
     """``report.html`` of a run that has just ended: curves, and what validation says."""
-    findings = [Finding("note", "Judged on the validation rows, which also chose the epoch: run `shoplm evaluate` for the test rows.")]
+    findings = [Finding("note", "Judged on the validation rows, which also chose: run `shoplm evaluate` for the test rows.")]
+    if judgement is None:
+        findings = [Finding("warning", "No validation rows, so nothing is judged here: run `shoplm evaluate` for the test rows.")]
     if prepared.truncated:
         findings.append(Finding("note", f"{prepared.truncated:,} texts are longer than max_length and were cut."))
     if prepared.crossing:
         findings.append(
             Finding("warning", f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart.")
         )
+    place = folder.parent if folder.name == "run" else folder.parent.parent  # of a task among several
     report = Report(
         title=f"{task}: trained",
         verdict="" if judgement is None else f"On {judgement.rows:,} validation rows.",
@@ -114,7 +130,7 @@ def training_report(
         findings=tuple(findings),
         curves=curves(Journal(folder), history),
         facts=fact_lines(facts),
-        commands=(f"shoplm evaluate {folder.parent}", f"shoplm predict {folder.parent} {task} --text '…'"),
+        commands=(shlex.join(["shoplm", "evaluate", str(place), task]), shlex.join(["shoplm", "predict", str(place), task, "--text", "…"])),
     )
     write_report(report, folder / "report.html")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -322,7 +323,11 @@ def report(found: Evaluation, bundle: Bundle, findings: Sequence[Finding] = (), 
         curves=describe.curves(journal, describe.history_of(journal)),
         examples=tuple(found.examples),
         facts=describe.fact_lines(bundle.contents.facts[found.task]),
-        commands=tuple(commands) or (f"shoplm predict {bundle.place} {found.task} --text '…'", f"shoplm verify {bundle.place}"),
+        commands=tuple(commands)
+        or (
+            shlex.join(["shoplm", "predict", str(bundle.place), found.task, "--text", "…"]),
+            shlex.join(["shoplm", "verify", str(bundle.place)]),
+        ),
     )
     write_report(page, folder / "report.html")
     return folder / "report.html"

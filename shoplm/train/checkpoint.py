@@ -81,10 +81,10 @@ def load(folder: Path, model: nn.Module, state: State) -> tuple[dict[str, Tensor
             text = json.loads(file.metadata()["shoplm"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:  # TypeError: a file without our metadata
-        raise DataError(f"{path}: not a checkpoint ({error}); start again without --resume") from None
+        raise DataError(f"{path}: not a checkpoint ({error}); start again with --restart instead of --resume") from None
     own = {f"model/{name}": tensor.shape for name, tensor in learning(model).items()}
     if {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model/")} != own:
-        raise DataError(f"{path}: of a model with other settings; start again without --resume")
+        raise DataError(f"{path}: of a model with other settings; start again with --restart instead of --resume")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "mean": {}}
     packed = state.optimizer.state_dict()
     moments: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in text["scalars"].items()}

@@ -53,6 +53,9 @@ class FitConfig(Config):
     average: float = pydantic.Field(default=0.3, ge=0, lt=1)
     """Share of all steps, [0, 1), over whose end the weights are averaged: that mean answers. 0 = the last weights do."""
     seed: int = pydantic.Field(default=0, ge=0, lt=2**63)
+    keep: Literal["best", "last"] | None = None
+    """Which epoch's weights answer: the ``best`` on validation, or the ``last``; None = the last when rows are few
+    and no patience is set, for then a validation split that can choose would be larger than what is learnt from."""
     patience: int | None = pydantic.Field(default=None, ge=1)
     """Stop after so many epochs without a better validation; None = run all epochs."""
     precision: Precision | None = None

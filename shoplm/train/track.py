@@ -5,24 +5,29 @@ They read the journal as anyone could, so that what they show is what was writte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from shoplm.errors import ConfigError
 from shoplm.train.journal import Journal
 
 Write = Callable[[int, Mapping[str, float]], None]
+Opened = tuple[Write, Callable[[], None]]
+"""How a tracker takes one line, and how it is closed."""
 
 
-def follow(journal: Journal, names: Iterable[str]) -> Callable[[], None]:
-    """A function that hands the journal's new lines to every tracker named.
+@contextlib.contextmanager
+def follow(journal: Journal, names: Iterable[str]) -> Iterator[Callable[[], None]]:
+    """A function that hands the journal's new lines to every tracker named; all that is left is handed over at the end.
 
     Raises:
         ConfigError: a tracker is not installed.
     """
-    writers = [_OPEN[name](journal) for name in names]
+    opened = [_OPEN[name](journal) for name in names]
+    writers = [write for write, _ in opened]
     place = 0
 
     def catch_up() -> None:
@@ -40,10 +45,15 @@ def follow(journal: Journal, names: Iterable[str]) -> Callable[[], None]:
                     write(int(line["step"]), numbers)
             place = file.tell()
 
-    return catch_up
+    try:
+        yield catch_up
+        catch_up()
+    finally:
+        for _, close in opened:
+            close()
 
 
-def _tensorboard(journal: Journal) -> Write:
+def _tensorboard(journal: Journal) -> Opened:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -55,10 +65,10 @@ def _tensorboard(journal: Journal) -> Write:
             writer.add_scalar(name, value, step)
         writer.flush()
 
-    return write
+    return write, writer.close
 
 
-def _wandb(journal: Journal) -> Write:
+def _wandb(journal: Journal) -> Opened:
     try:
         import wandb
     except ImportError:
@@ -70,7 +80,7 @@ def _wandb(journal: Journal) -> Write:
     def write(step: int, numbers: Mapping[str, float]) -> None:
         run.log(dict(numbers), step=step)
 
-    return write
+    return write, run.finish
 
 
-_OPEN: Mapping[str, Callable[[Journal], Write]] = {"tensorboard": _tensorboard, "wandb": _wandb}
+_OPEN: Mapping[str, Callable[[Journal], Opened]] = {"tensorboard": _tensorboard, "wandb": _wandb}

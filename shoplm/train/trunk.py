@@ -93,7 +93,8 @@ class Trunk:
     def hidden(self, batch: Batch) -> Tensor:
         """(B, L, D) of the batch's rows, padded with zeros; (B, 1, D) where pooled vectors are kept.
 
-        Read from the file where it was filled, computed anew otherwise: the same numbers.
+        Read from the file where it was filled, computed anew otherwise: the same numbers to 1e-4, not bit for
+        bit, since a matrix product sums in an order that depends on the shape of its batch.
         """
         if not self.ready:
             return self.compute(batch)

@@ -29,7 +29,7 @@ from benchmarks.side_by_side import (  # noqa: E402
     ratio,
     spread,
 )  # fmt: skip
-from benchmarks.watch import judged_at  # noqa: E402
+from benchmarks.watch import Enough, judged_at, rows_of, watched  # noqa: E402
 
 
 @pytest.mark.parametrize("name", names())
@@ -49,13 +49,38 @@ def test_every_stored_figure_is_json_with_the_required_keys(path):
 
 
 def test_the_watched_functions_of_the_pipeline_are_still_there():
-    from shoplm.pipeline import training
+    from shoplm.pipeline import choosing, learning, training
 
-    for name in ("_learn", "_fill", "_validate"):
-        assert callable(getattr(training._Learning, name))
-    assert callable(training.loop.fit)
-    assert callable(training.loop.rehearse)
-    assert callable(training.start.heads_from_features)
+    assert callable(training.learn)
+    assert callable(choosing.validate)
+    for place, name in ((learning, "work"), (learning, "fill"), (learning.loop, "fit"), (learning.loop, "rehearse")):
+        assert callable(getattr(place, name))
+    assert callable(learning.start.heads_from_features)
+
+
+def test_a_watched_run_counts_every_step_and_judges_where_it_is_asked_to(bert_folder, tmp_path):
+    from shoplm.pipeline.config import RunConfig
+    from shoplm.pipeline.training import train
+
+    file = tmp_path / "rows.csv"
+    file.write_text("text,rating\n" + "".join(f"{'good' if i % 2 else 'bad'} dress {i},{5 if i % 2 else 1}\n" for i in range(60)))
+    config = RunConfig.read(["sentiment"], backbone=bert_folder, epochs=2, batch_size=8)
+    rows = rows_of("sentiment", file, None)
+    with watched(points=1) as watch:
+        train(config, data=file, out=tmp_path / "out")
+    assert watch.study.lesson.train == rows.train
+    assert len(rows.tokens) > rows.train
+    assert watch.count == len(watch.study.plan.epoch(0)) * 2
+    assert [point["epoch"] for point in watch.curve] == [1.0, 2.0]
+    assert watch.flops > 0
+    with pytest.raises(Enough), watched(leave=True):
+        train(config, data=file, out=tmp_path / "left")
+    assert not (tmp_path / "left").exists() or not (tmp_path / "left" / "checksums.json").exists()
+
+
+@pytest.fixture(scope="module")
+def bert_folder(backbone_folders):
+    return str(backbone_folders["bert"])
 
 
 def test_flops_of_one_layer_equal_those_counted_by_hand():

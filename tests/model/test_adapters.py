@@ -57,6 +57,40 @@ def kept(folder, backbone, parts, method):
     return bundle.read(folder)
 
 
+def shaken(kind, folder, share):
+    """A backbone pre-trained with dropout everywhere that its kind knows it."""
+    import transformers as hf
+
+    config = hf.AutoConfig.from_pretrained(folder)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embd_pdrop", "resid_pdrop", "attn_pdrop"):
+        if hasattr(config, name):
+            setattr(config, name, share)
+    return hf.AutoModel.from_pretrained(folder, config=config)
+
+
+@pytest.mark.parametrize("layers", [1, None])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_without_dropout_nothing_is_random_anywhere(kind, fresh, backbone_folders, method, layers):
+    found = {}
+    for dropout in (0.0, None):
+        backbone = fresh(kind)
+        backbone.model = shaken(kind, backbone_folders[kind], 0.5)
+        backbone._layers = next(module for module in backbone.model.modules() if isinstance(module, torch.nn.ModuleList))
+        config = AdapterConfig(method=method, layers=layers or backbone.depth, dropout=dropout)
+        network = network_of(backbone, config).train()
+        tokens = tokens_of(backbone)
+        batch = tokens.batch(np.arange(len(tokens)), backbone.tokenizer.pad)
+        one, two = network(batch)["label"], network(batch)["label"]
+        found[dropout] = torch.equal(one, two)
+    assert found[0.0]
+    assert not found[None]  # or the test would prove nothing
+
+
+def test_every_option_is_said_to_belong_to_a_method():
+    assert set(adapters.OWNERS) == set(AdapterConfig.model_fields) - {"method"}
+    assert {method for owners in adapters.OWNERS.values() for method in owners} <= set(METHODS)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_only_what_should_learn_learns_and_the_rest_keeps_its_bytes(fresh, kind, method):
     backbone = fresh(kind)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
+import markupsafe
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -14,7 +17,7 @@ import pytest
 import shoplm as library
 from pipeline.worked import reviews, shoplm, turns
 from shoplm.errors import ConfigError, DataError
-from shoplm.pipeline import training
+from shoplm.pipeline import learning
 
 TEXTS = ["good dress", "awful", "", "😀 质量"]
 
@@ -123,10 +126,155 @@ def test_a_recipe_as_a_run_resolved_it_can_be_run_again(bert, rows_csv, tmp_path
     np.testing.assert_array_equal(library.load(tmp_path / "one").predict_proba(TEXTS), library.load(tmp_path / "two").predict_proba(TEXTS))
 
 
-def test_without_validation_rows_the_last_epoch_is_kept(bert):
-    rows = pa.table({"text": [f"good {i}" if i % 2 else f"bad {i}" for i in range(30)], "rating": [5, 1] * 15, "split": ["train"] * 30})
-    bundle = library.fit("sentiment", rows, backbone=bert, method="head", epochs=2)
-    assert len(bundle.predict(["x"])) == 1
+KNOWN = ("jacket", "dress", "shoes", "gift", "parcel", "colour", "quality", "order", "card")
+"""Words that the tiny tokenizer knows one from the other."""
+
+
+def unsplit(count):
+    """Rows for learning only, whose words tell their stars to the attentive."""
+    return pa.table({
+        "text": [f"{'great' if i % 2 else 'poor'} {KNOWN[i % 9]} {KNOWN[i % 7]}" for i in range(count)],
+        "rating": [5 if i % 2 else 1 for i in range(count)],
+        "split": ["train"] * count,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_without_validation_rows_the_last_weights_are_kept_and_calibrated(bert, monkeypatch, method):
+    from shoplm.pipeline import choosing
+    from shoplm.train import checkpoint
+
+    ends = []
+    settle = choosing.settle
+
+    def settled(study, plan, begin):
+        before = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
+        found = settle(study, plan, begin)
+        ends.append((before, {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}, study, found))
+        return found
+
+    monkeypatch.setattr(choosing, "settle", settled)
+    bundle = library.fit("sentiment", unsplit(60), backbone=bert, method=method, epochs=3)
+    ((before, after, study, (fitted, judgement)),) = ends
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)  # the second run left no trace
+    assert judgement is None
+    assert fitted.numbers["temperature"] not in (1.0, 0.01)
+    kept, aside = study.lesson.parted()
+    assert len(kept) > 3 * len(aside) > 0
+    assert sorted([*kept, *aside]) == list(range(60))
+    assert bundle.contents.metrics["sentiment"]["best_epoch"] == 3
+    assert "Not judged" in bundle.contents.card
+
+
+def test_equal_texts_are_not_parted_when_some_stand_aside(bert, tmp_path, monkeypatch):
+    from shoplm.pipeline import choosing
+
+    seen = []
+    monkeypatch.setattr(choosing, "settle", lambda study, *_: seen.append(study) or (study.lesson.fitted, None))
+    rows = unsplit(40)
+    library.fit("sentiment", pa.concat_tables([rows, rows, rows]), backbone=bert, method="head", epochs=1)
+    lesson = seen[0].lesson
+    words = [tuple(lesson.tokens.ids[lesson.tokens.start[at] : lesson.tokens.start[at + 1]]) for at in range(lesson.train)]
+    kept, aside = lesson.parted()
+    assert not {words[at] for at in kept} & {words[at] for at in aside}
+
+
+def test_with_few_rows_the_last_weights_answer_whatever_a_small_validation_split_says(bert, table, monkeypatch):
+    from shoplm.pipeline import learning
+
+    courses = []
+    steps = learning._steps
+    monkeypatch.setattr(learning, "_steps", lambda *given: (steps(*given), courses.append(given[-1]))[0])
+    for settings in ({}, {"keep": "best"}, {"patience": 9}):
+        library.fit("sentiment", table, backbone=bert, method="head", epochs=6, learning_rate=0.05, **settings)
+    last, best, patient = courses
+    values = [line["valid_macro_f1"] for line in last.history]
+    assert last.best.epoch == 6
+    assert best.best.epoch == patient.best.epoch == 1 + values.index(max(values)) < 6  # or the test would prove nothing
+
+
+@pytest.mark.parametrize(
+    ("kind_", "words"), [("bert", "the mean of"), ("gpt2", "of the last real token"), ("llama", "of the last real token")]
+)
+def test_the_card_of_an_adapter_says_what_its_head_reads(backbone_folders, table, kind_, words):
+    bundle = library.fit("sentiment", table, backbone=str(backbone_folders[kind_]), method="lora", epochs=1)
+    assert f"with x the {'mean' if kind_ == 'bert' else 'last hidden state'} of"[:12] in bundle.contents.card
+    assert words in bundle.contents.card
+    assert ("the mean of" in bundle.contents.card) == (kind_ == "bert")
+
+
+def test_every_hint_can_be_typed_whatever_a_path_holds(bert, tmp_path, monkeypatch):
+    odd = tmp_path / 'it\'s my "shop" $HOME; 店'
+    odd.mkdir()
+    monkeypatch.chdir(tmp_path)
+    file, shop, out = odd / "reviews.csv", odd / "the shop", odd / "the model"
+    file.write_text("item_id," + reviews(60).replace("\n", "\nx,")[:-2], encoding="utf-8")
+    said = {
+        "new": shoplm("new", odd / "new shop"),
+        "import": shoplm("import", "table", file, "--shop", shop, "--map", "body=text"),
+        "check": shoplm("check", "--shop", shop),
+        "train": shoplm("train", "sentiment", "--shop", shop, "--backbone", bert, "--method", "head", "--out", out, "epochs=1"),
+        "train a file": shoplm(
+            "train", "sentiment", "--data", file, "--backbone", bert, "--method", "head", "--out", odd / "b", "epochs=1"
+        ),
+        "evaluate": shoplm("evaluate", out, "--shop", shop, "--split", "all"),
+        "predict": shoplm("predict", out, "--text", "good"),
+        "predict a file": shoplm("predict", out, "sentiment", "--data", file, "--out", odd / "answers.csv"),
+        "verify": shoplm("verify", out),
+    }
+    for verb, answer in said.items():
+        assert answer.code == 0, (verb, answer.err)
+        (hint,) = [line for line in (answer.out + answer.err).splitlines() if line.startswith("next:")]
+        typed = shlex.split(hint.removeprefix("next:"))
+        assert typed[0] == "shoplm"
+        assert any(str(odd) in word for word in typed), (verb, hint)
+        assert all(word in (str(odd / "new shop"), str(file), str(shop), str(out), str(odd / "b")) for word in typed if str(odd) in word), (
+            hint
+        )
+    page = (out / "run" / "report.html").read_text(encoding="utf-8")
+    assert str(markupsafe.escape(shlex.quote(str(out)))) in page
+
+
+def test_an_epoch_is_said_in_one_line_of_a_fixed_form(bert, rows_csv, tmp_path):
+    from shoplm.pipeline.describe import epoch_line
+
+    assert (
+        epoch_line({"epoch": 1, "step": 9, "train_loss": 0.69314, "valid_accuracy": 0.712})
+        == "Epoch 1, train loss: 0.693, valid accuracy: 0.712"
+    )
+    said = shoplm("train", "sentiment", "--data", rows_csv, "--backbone", bert, "--method", "head", "--out", tmp_path / "out", "epochs=2")
+    lines = [line for line in said.err.splitlines() if line.startswith("Epoch")]
+    assert len(lines) == 2
+    assert all(
+        re.fullmatch(r"Epoch \d, train loss: \d\.\d{3}, valid accuracy: \d\.\d{3}, valid macro_f1: \d\.\d{3}", line) for line in lines
+    )
+
+
+@pytest.mark.parametrize(("settings", "most", "least"), [({"batch_size": 5}, 5, 2), ({"batch_size": 50, "token_budget": 40}, 50, 1)])
+def test_rows_and_tokens_of_a_batch_are_capped_as_asked(bert, table, monkeypatch, settings, most, least):
+    from shoplm.pipeline import learning
+
+    sizes = []
+    fit = learning.loop.fit
+
+    def counted(model, source, plan, config, state):
+        def seen(rows):
+            batch, trunk = source(rows)
+            sizes.append(batch.ids.shape)
+            return batch, trunk
+
+        return fit(model, seen, plan, config, state)
+
+    monkeypatch.setattr(learning.loop, "fit", counted)
+    library.fit("sentiment", table, backbone=bert, method="head", epochs=1, **settings)
+    assert max(rows for rows, _ in sizes) <= most
+    assert min(rows for rows, _ in sizes) >= least or "token_budget" in settings
+    if "token_budget" in settings:
+        assert all(rows == 1 or rows * tokens <= settings["token_budget"] for rows, tokens in sizes)
+        assert max(rows for rows, _ in sizes) < 50
+    else:
+        assert [rows for rows, _ in sizes].count(most) >= len(sizes) - 1
 
 
 def test_validation_rows_without_an_answer_choose_nothing(bert):
@@ -155,13 +303,13 @@ def test_a_failure_before_the_first_checkpoint_leaves_nothing(bert, table, tmp_p
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.loop, "fit", fail)
+        patch.setattr(learning.loop, "fit", fail)
         with pytest.raises(RuntimeError, match="a bug"):
             library.fit("sentiment", table, tmp_path / "deep" / "out", backbone=bert, method="head")
     assert not (tmp_path / "deep" / "out").exists()
     (tmp_path / "mine").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(training.loop, "fit", fail)
+        patch.setattr(learning.loop, "fit", fail)
         with pytest.raises(RuntimeError, match="a bug"):
             library.fit("sentiment", table, tmp_path / "mine", backbone=bert, method="head")
     assert not (tmp_path / "mine" / "run").exists()
@@ -176,7 +324,7 @@ def test_a_manifest_that_is_none_is_refused(bert, rows_csv, tmp_path):
         (run / "manifest.json").write_text(text)
         said = shoplm(*words)
         assert said.code == 2
-        assert "start again without --resume" in said.line
+        assert "start again with --restart instead of --resume" in said.line
 
 
 def test_tasks_are_named_once_and_not_set():

@@ -139,6 +139,14 @@ SETTINGS = {
     "stars=maybe": "boolean",
     "track=[mlflow]": "track",
     "precision=fp16": "seen 'fp16'",
+    "r=8": "`r`=8 is an option of method=lora, and method=full ignores it; leave it out or set method=lora",
+    "lora_alpha=8 method=head": "`lora_alpha`=8.0 is an option of method=lora, and method=head ignores it",
+    "lora_dropout=0.1": "`lora_dropout`=0.1 is an option of method=lora",
+    "target_modules=[query]": "`target_modules`=('query',) is an option of method=lora",
+    "layers=2 method=head": "`layers`=2 is an option of method=full and method=lora, and method=head ignores it",
+    "dropout=0.1 method=head": "`dropout`=0.1 is an option of method=full and method=lora",
+    "r=8 lora_alpha=4": "`r`=8 is an option of method=lora, and method=full ignores it; leave it out or set method=lora; `lora_alpha`=4.0",
+    "keep=first": "seen 'first'",
 }
 
 
@@ -462,6 +470,70 @@ def test_ctrl_c_ends_in_one_line_and_the_run_can_be_resumed(bert, tmp_path):
         assert "resumed after step" in said.err
         assert shoplm("verify", "out").code == 0
         assert "has ended already" in shoplm(*words, "--resume").err
+
+
+def unfinished(train, monkeypatch, *words: str) -> bytes:
+    """A run stopped after its first checkpoint; that checkpoint."""
+    from shoplm.pipeline import learning
+
+    write("a.csv", GOOD)
+    kept = learning.resuming.save
+
+    def save_and_stop(*given: object) -> None:
+        kept(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learning.resuming, "save", save_and_stop)
+        assert train("a.csv", *words).code == 1
+    return Path("out/run/checkpoints/latest.safetensors").read_bytes()
+
+
+def test_a_run_that_has_not_ended_is_not_lost_unasked(train, monkeypatch):
+    saved = unfinished(train, monkeypatch)
+    for words in ((), ("seed=1",), ("--method", "head")):
+        said = train("a.csv", *words)
+        assert said.code == 2
+        assert "--out out: holds a run that has not ended" in said.line
+        assert "--resume" in said.line
+        assert "--restart" in said.line
+        assert Path("out/run/checkpoints/latest.safetensors").read_bytes() == saved
+    assert train("a.csv", "--restart", "seed=1").code == 0
+    assert library.load("out").contents.facts["sentiment"]["recipe"]["fit"]["seed"] == 1
+    assert train("a.csv").code == 0  # a run that has ended stands in nobody's way
+
+
+def test_python_does_not_lose_an_unfinished_run_either(train, bert, monkeypatch):
+    unfinished(train, monkeypatch)
+    with pytest.raises(ConfigError, match="holds a run that has not ended"):
+        library.fit("sentiment", Path("a.csv"), "out", backbone=bert)
+
+
+def test_ctrl_c_during_an_import_leaves_the_shop_as_it_was(tmp_path):
+    """A process of its own, stopped as soon as it has begun to write."""
+    first, shop = tmp_path / "reviews.csv", tmp_path / "shop"
+    first.write_text("item_id," + reviews(40).replace("\n", "\nx,")[:-2])
+    assert shoplm("import", "table", first, "--shop", shop, "--map", "body=text").code == 0
+    before = library.Shop(shop).data_version
+    second = tmp_path / "more" / "reviews.csv"
+    second.parent.mkdir()
+    second.write_text("item_id," + reviews(20_000).replace("\n", "\nx,")[:-2])
+    code = "from shoplm.cli import main; main()"
+    words = ["import", "table", str(second), "--shop", str(shop), "--map", "body=text"]
+    child = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = {path for path in shop.rglob("*") if path.is_file()}
+    deadline = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline and {path for path in shop.rglob("*") if path.is_file()} == seen:
+        time.sleep(0.002)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 1, err
+    assert "Traceback" not in err
+    assert err.rstrip().splitlines()[-1] == "stopped; nothing was half-written"
+    assert out == ""
+    assert library.Shop(shop).data_version == before
+    assert library.Shop(shop).view().rows("reviews") == 40
+    assert shoplm("import", "table", second, "--shop", shop, "--map", "body=text").code == 0
 
 
 def test_a_loss_that_explodes_is_said_in_one_line(train):

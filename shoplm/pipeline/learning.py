@@ -1,0 +1,174 @@
+"""One task's run, from its rows to the weights that answer: set up, rehearse, step by step, choose."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplm.errors import DivergedError
+from shoplm.evaluate.judge import Judgement
+from shoplm.model import adapters
+from shoplm.model.backbone import Backbone
+from shoplm.model.bundle import TaskPart
+from shoplm.model.precision import faster
+from shoplm.pipeline import choosing, describe, resuming
+from shoplm.pipeline.config import RunConfig, resolve
+from shoplm.pipeline.lesson import Lesson
+from shoplm.pipeline.progress import Progress
+from shoplm.pipeline.resuming import Course, Unfinished
+from shoplm.pipeline.study import Study, fill, set_up
+from shoplm.tally import Tally
+from shoplm.task import Fitted
+from shoplm.train import checkpoint, loop, start
+from shoplm.train.journal import Journal
+from shoplm.train.plan import Plan
+from shoplm.train.track import follow
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A run that has come to its end; its network holds the weights that answer."""
+
+    study: Study
+    fitted: Fitted
+    judgement: Judgement | None
+    course: Course
+
+    @property
+    def part(self) -> TaskPart:
+        """What goes into the bundle."""
+        self.study.network.eval()
+        return TaskPart(self.study.network, self.study.config.adapter.method, self.fitted.model_dump_json(indent=1))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What validation says, as plain values."""
+        said = {} if self.judgement is None else self.judgement.plain()
+        return {"split": "valid", "best_epoch": self.course.best.epoch, **said}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the bundle remembers of its making."""
+        lesson = self.study.lesson
+        return {
+            "data_version": lesson.view.data_version, "rows_digest": lesson.prepared.digest, "train_rows": lesson.train,
+            "valid_rows": len(lesson.valid_rows), "recipe": self.study.config.plain(),
+        }  # fmt: skip
+
+    def end(self) -> None:
+        """After the bundle is written: the report, and what a finished run no longer needs goes."""
+        folder, lesson = self.study.journal.folder, self.study.lesson
+        describe.training_report(folder, lesson.name, self.judgement, self.fitted, lesson.prepared, self.facts, self.course.history)
+        for name in ("checkpoints", "cache"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / "unfinished").unlink(missing_ok=True)
+
+
+def learn(lesson: Lesson, config: RunConfig, backbone: Backbone, folder: Path, unfinished: Unfinished, progress: Progress) -> Learnt:
+    """Fine-tune ``backbone`` on a lesson.
+
+    Args:
+        lesson: what there is to learn.
+        config: the run's settings; what they leave open is chosen here.
+        backbone: gets the adapter and learns.
+        folder: the run's journal.
+        unfinished: whether to go on with the run that stands in ``folder``.
+        progress: who waits.
+
+    Raises:
+        ConfigError: a setting does not fit the backbone, or is not that of the run to go on with.
+        DivergedError: the loss exploded; the last good checkpoint stays.
+        ResourceError: memory or disk ran out.
+    """
+    resolved = resolve(config, lesson.train, backbone.depth)
+    if unfinished == "resume" and not resuming.can_resume(folder):
+        progress.say(f"{folder}: no checkpoint yet, starting from the beginning")
+    before = resuming.begun(folder, lesson.prepared.digest, resolved, unfinished)
+    precision = resolved.fit.precision or before.get("precision") or faster()
+    resolved = resolved.model_copy(update={"fit": resolved.fit.model_copy(update={"precision": precision})})
+    return work(set_up(lesson, resolved, backbone, Journal(folder), progress), resumed=bool(before))
+
+
+def work(study: Study, *, resumed: bool) -> Learnt:
+    """The run itself; a resumed one goes on from its checkpoint and ends with the very weights of one never stopped."""
+    lesson, fit, progress = study.lesson, study.config.fit, study.progress
+    plan = study.plan
+    learning = list(adapters.trainable(study.network).values())
+    progress.say(describe.rows_line(lesson.task.subject, lesson.prepared, lesson.train, len(lesson.valid_rows)))
+    progress.say(adapters.described(study.config.adapter, learning, sum(p.numel() for p in study.network.parameters())))
+    loop.rehearse(study.network, study.batch, plan, fit)  # the first pass pays for what later ones find ready: the second is timed
+    progress.say(describe.estimate(loop.rehearse(study.network, study.batch, plan, fit), plan))
+    fill(study)
+    begin = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
+    state = loop.start(study.network, fit)
+    if resumed:
+        course = resuming.restored(study.journal.folder, study.network, state)
+        progress.say(f"resumed after step {state.step} of {plan.steps}")
+    else:
+        course = Course()
+        start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
+    study.journal.open(study.config.plain(), _facts(study, sum(p.numel() for p in learning)), state.step)
+    (study.journal.folder / "unfinished").touch()
+    try:
+        _steps(study, plan, state, course)
+    except DivergedError as error:
+        raise DivergedError(f"{error}{_what_is_left(study.journal)}") from None
+    if course.best.weights:
+        checkpoint.restore(study.network, course.best.weights)
+    fitted, judgement = choosing.settle(study, plan, begin)
+    return Learnt(study, fitted, judgement, course)
+
+
+def _facts(study: Study, learning: int) -> dict[str, Any]:
+    """The run's manifest, beside machine and versions."""
+    lesson, backbone = study.lesson, study.network.backbone
+    return {
+        "data_version": lesson.view.data_version, "rows_digest": lesson.prepared.digest, "precision": study.config.fit.precision,
+        "config": study.config.plain(), "task": lesson.name, "backbone": {"name": backbone.name, "digest": backbone.digest},
+        "seed": study.config.fit.seed, "train_rows": lesson.train, "valid_rows": len(lesson.valid_rows), "learning_parameters": learning,
+    }  # fmt: skip
+
+
+def _steps(study: Study, plan: Plan, state: loop.State, course: Course) -> None:
+    """Learn to the end of the plan or of patience; every epoch is judged, said and saved."""
+    fit, progress, journal, name = study.config.fit, study.progress, study.journal, study.lesson.name
+    if course.history and _stops(course, fit):
+        return
+    saved = time.monotonic()
+    with follow(journal, study.config.track) as tracker, progress.bar(f"{name}: learning", plan.steps) as advance:
+        advance(state.step)
+        for step in loop.fit(study.network, study.batch, plan, fit, state):
+            advance(1)
+            for head, tally in step.losses.items():
+                course.losses[head] = course.losses.get(head, Tally(0.0, 0.0)) + tally
+            line = {"step": step.number, "epoch": step.epoch, "loss": step.loss, "learning_rate": step.learning_rate}
+            journal.add(**line, gradient_norm=step.gradient_norm, tokens=step.tokens, seconds=round(step.seconds, 5))
+            if step.ends_epoch:
+                mean = loop.weighted(course.losses, study.network.weights)
+                judged = choosing.validate(study, state, course.best, step.epoch)
+                course.history.append({"epoch": step.epoch, "step": step.number, "train_loss": mean, **judged})
+                progress.say(describe.epoch_line(course.history[-1]))
+                journal.add(**course.history[-1])
+                course.losses.clear()
+            if step.ends_epoch or time.monotonic() - saved >= study.config.checkpoint_seconds:
+                journal.flush()
+                resuming.save(journal.folder, study.network, state, course)
+                tracker()
+                saved = time.monotonic()
+            if step.ends_epoch and _stops(course, fit):
+                progress.say(f"stopped after epoch {step.epoch}: no better validation for {fit.patience} epochs")
+                return
+
+
+def _stops(course: Course, fit: loop.FitConfig) -> bool:
+    return fit.patience is not None and course.best.stale >= fit.patience
+
+
+def _what_is_left(journal: Journal) -> str:
+    """After a run that diverged."""
+    journal.flush()
+    kept = journal.folder / "checkpoints" / checkpoint.FILE
+    return f"; the last good checkpoint is {kept}" if kept.is_file() else "; no checkpoint had been written yet"

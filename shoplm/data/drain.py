@@ -163,7 +163,7 @@ def _newer(rows: pa.Table, view: View) -> pa.Table:
     newest: dict[tuple[str, ...], int] = {}
     if rows.num_rows and view.has("labels"):
         listed = ", ".join(text_in_sql(subject) for subject in set(rows["subject"].to_pylist()))
-        found = view.sql(f"SELECT {', '.join(map(name_in_sql, key))}, at FROM labels WHERE subject IN ({listed})")
+        found = view.sql(f"SELECT {', '.join(map(name_in_sql, [*key, 'at']))} FROM labels WHERE subject IN ({listed})")
         for *parts, at_us in zip(*(found[name].to_pylist() for name in key), found["at"].cast(pa.int64()).to_pylist(), strict=True):
             newest[tuple(parts)] = at_us
     keep: dict[tuple[str, ...], int] = {}

@@ -36,7 +36,7 @@ def shop(tmp_path):
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request, shop):
     url = request.getfixturevalue("postgres_database") if request.param == "postgres" else None
-    found = Store(shop.path, url)
+    found = Store(shop.path, url, clock=lambda: NOW_US + 1000)
     yield found
     found.close()
 

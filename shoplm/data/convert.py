@@ -7,7 +7,7 @@ or, where a number, time or truth is expected, a word such as ``nan``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,13 +81,21 @@ def plain(rows: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
-def trimmed(rows: pa.Table) -> pa.Table:
-    """Plain rows under names that are safe in SQL: ``c0``, ``c1``, … and ``tc0``, … for texts without outer spaces, and ``_i``."""
-    safe = rows.rename_columns([f"c{place}" for place in range(rows.num_columns)])
-    for name in safe.schema.names:
-        if pt.is_string(safe[name].type):  # Arrow trims far faster than SQL
-            safe = safe.append_column("t" + name, pc.utf8_trim_whitespace(safe[name]))
-    return safe.append_column("_i", pa.array(np.arange(rows.num_rows)))
+def trimmed(rows: pa.Table, places: Collection[int]) -> pa.Table:
+    """Plain rows under names that are safe in SQL: ``c0``, ``c1``, … and ``tc0``, … for texts without outer spaces, and ``_i``.
+
+    Args:
+        rows: plain rows.
+        places: which columns are wanted, from 0.
+    """
+    arrays, names = [pa.array(np.arange(rows.num_rows))], ["_i"]
+    for place in sorted(places):
+        arrays.append(rows.column(place))
+        names.append(f"c{place}")
+        if pt.is_string(rows.column(place).type):  # Arrow trims far faster than SQL
+            arrays.append(pc.utf8_trim_whitespace(rows.column(place)))
+            names.append(f"tc{place}")
+    return pa.table(arrays, names=names)
 
 
 def _one_line(error: Exception) -> str:
@@ -323,22 +331,22 @@ def _listed(values: str) -> str:
 
 
 def canonical(columns: Iterable[Column]) -> str:
-    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow."""
+    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow.
+
+    Numbers stand as the whole number that their IEEE bits make, times as microseconds (see ``waiting.digests``).
+    """
     parts = []
     for column in columns:
         name = name_in_sql(column.name)
-        value = f"CAST({name} AS VARCHAR)"
-        if column.type == TIME:
-            value = f"CAST(epoch_us({name}) AS VARCHAR)"
-        elif column.type == LIST:
-            value = f"CAST(to_json({name}) AS VARCHAR)"
-        elif column.type == TEXT:
-            value = name
-        parts.append(f"'{column.name}=' || strlen({value}) || ':' || {value}")
+        if column.type in (TEXT, LIST):
+            value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
+            parts.append(f"'{column.name}=' || strlen({value}) || ':' || {value}")
+        else:
+            parts.append(f"'{column.name}=' || CAST({name} AS VARCHAR) || ';'")
     return "concat(" + ", ".join(parts) + ")"
 
 
-def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> list[Rule]:
+def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], proved: Mapping[str, bool]) -> list[Rule]:
     """Every way in which a row can break the contract, most basic first.
 
     Args:
@@ -346,10 +354,13 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> l
         sources: the foreign column behind each contract column; the converted value is called by the contract's name
             and ``_given_<name>`` tells whether the source had a value.
         made: columns that are made up later.
+        proved: columns whose values are known to be right, and whether every row has one.
     """
     found: list[Rule] = []
     later = set(made)
     for column in table.columns:
+        if column.name in proved:
+            continue
         name, given = name_in_sql(column.name), name_in_sql("_given_" + column.name)
         if column.name not in sources:
             if column.required and column.name not in later:
@@ -363,6 +374,8 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> l
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
+        if any(proved.get(name) for name in group):
+            continue
         filled = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in group)
         words = ", ".join(group)
         found.append(Rule(filled, group[0], f"is missing, and so is every other of {words}", f"fill at least one of {words}"))

@@ -126,16 +126,26 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
 @click.option("--table", help="The table to fill; without it the file's name tells.")
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="Our column name and the file's.")
 @click.option("--strict", is_flag=True, help="Refuse the whole file at its first faulty row.")
+@click.option("--source", help="The foreign system's name, kept with every row; without it the format's, or the file's path.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def import_(
-    format_name: str, files: tuple[Path, ...], shop: Path, table: str | None, pairs: tuple[str, ...], strict: bool, as_json: bool
+    format_name: str,
+    files: tuple[Path, ...],
+    shop: Path,
+    table: str | None,
+    pairs: tuple[str, ...],
+    strict: bool,
+    source: str | None,
+    as_json: bool,
 ) -> None:
     """Bring FILES of FORMAT (table: csv, jsonl, parquet) into a shop; a second time changes nothing."""
     from shoplm.data.shop import Shop
     from shoplm.files import or_gone
 
     with or_gone(shop):
-        report = Shop(shop, create=True).import_files(*files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict)
+        report = Shop(shop, create=True).import_files(
+            *files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict, source=source
+        )
     _show(report.plain(), str(report), as_json, f"shoplm check --shop {shop}")
 
 

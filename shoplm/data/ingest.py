@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import duckdb
 import numpy as np
@@ -51,6 +51,7 @@ class Chunk:
         file: where they come from, for messages and the ``source`` column.
         faults: rows that could not even be read; they count as read and quarantined.
         untyped: every value is text and shows its type by its form only (csv).
+        source: the foreign system that the ``source`` column names, such as "ga4"; empty stands for ``file``.
     """
 
     table: str
@@ -59,6 +60,29 @@ class Chunk:
     file: str
     faults: tuple[Fault, ...] = ()
     untyped: bool = False
+    source: str = ""
+
+
+class Guard(Protocol):
+    """What hides people on the way in. Both parts see every value before anything is stored or said."""
+
+    def rows(self, table: contract.Table, rows: pa.Table) -> pa.Table:
+        """Rows that kept the contract, as they may be stored.
+
+        Called after conversion and checks, before made-up keys and digests: what it hides leaves no trace in either.
+
+        Args:
+            table: the contract table that they go into.
+            rows: all of the contract's columns in the contract's types; made-up keys are still null.
+
+        Returns:
+            The same columns in the same types, as many rows, in the same order.
+        """
+        ...
+
+    def words(self, text: str) -> str:
+        """Raw text of a faulty row, as it may stand in quarantine and reports."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -151,7 +175,8 @@ class StagedTable:
     quarantined: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, set[str]] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
+    files: list[tuple[str, str]] = field(default_factory=list)
+    """File and source of the rows whose ``_file`` is the place in this list."""
     first_fault: str = ""
     quarantine: dict[str, IO[str]] = field(default_factory=dict)
 
@@ -159,8 +184,8 @@ class StagedTable:
 class Staging:
     """Contract rows on their way in: converted, checked, and kept on disk until the shop takes them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, guard: Guard | None = None) -> None:
+        self.folder, self.guard = folder, guard
         self.con = duckdb.connect(
             str(folder / "stage.duckdb"),
             config={"temp_directory": str(folder / "spill"), "memory_limit": "1GB", "preserve_insertion_order": "true",
@@ -188,30 +213,54 @@ class Staging:
         staged = self.tables.get(table.name) or self._open(table)
         rows = _plain(chunk)
         plan = self._plan(table, chunk, rows, mapping, defaults)
-        if chunk.file not in staged.files:
-            staged.files.append(chunk.file)
+        origin = (chunk.file, chunk.source or chunk.file)
+        if origin not in staged.files:
+            staged.files.append(origin)
         faults = list(chunk.faults)
         if rows.num_rows:
             self.con.register("_chunk", convert.trimmed(rows))
             try:
                 self.con.execute(plan.convert)
             except (duckdb.DataError, duckdb.InvalidInputException) as error:
-                why = " ".join(str(error).split())[:SEEN_LENGTH]
+                why = self._words(" ".join(str(error).split()))[:SEEN_LENGTH]
                 raise DataError(f"{chunk.file}, near line {chunk.lines[0]}: cannot be converted ({why})") from error
             bad = self.con.sql("SELECT _i, _fault FROM _converted WHERE _fault IS NOT NULL ORDER BY _i").to_arrow_table()
             if bad.num_rows:
                 faults += _faults(chunk, rows, plan, bad)
-            if faults and strict:
-                raise DataError(f"{chunk.file}, {min(faults, key=lambda fault: fault.line)}")
-            self.con.execute(plan.insert(staged.files.index(chunk.file), staged.read))
+            self._refuse(chunk.file, faults, strict)
+            self._keep(table, plan, staged.files.index(origin), staged.read)
             self._measure(staged, plan)
             self.con.unregister("_chunk")
             staged.staged += rows.num_rows - bad.num_rows
-        elif faults and strict:
-            raise DataError(f"{chunk.file}, {min(faults, key=lambda fault: fault.line)}")
+        else:
+            self._refuse(chunk.file, faults, strict)
         staged.read += rows.num_rows + len(chunk.faults)
         if faults:
-            self._quarantine(table.name, staged, chunk.file, sorted(faults, key=lambda fault: fault.line))
+            self._quarantine(table.name, staged, chunk.file, [self._shown(fault) for fault in sorted(faults, key=_line)])
+
+    def _refuse(self, file: str, faults: list[Fault], strict: bool) -> None:
+        if faults and strict:
+            raise DataError(f"{file}, {self._shown(min(faults, key=_line))}")
+
+    def _shown(self, fault: Fault) -> Fault:
+        return replace(fault, seen=self._words(fault.seen)[:SEEN_LENGTH])
+
+    def _words(self, text: str) -> str:
+        return self.guard.words(text) if self.guard is not None and text else text
+
+    def _keep(self, table: contract.Table, plan: Plan, file: int, start: int) -> None:
+        if self.guard is None:
+            self.con.execute(plan.insert(file, start))
+            return
+        names = ", ".join(name_in_sql(name) for name in plan.columns)
+        good = self.con.sql(f"SELECT {names}, _i FROM _converted WHERE _fault IS NULL ORDER BY _i").to_arrow_table()
+        schema = pa.schema([pa.field(column.name, column.type) for column in table.columns])
+        hidden = self.guard.rows(table, good.drop_columns(["_i"]).cast(schema))
+        assert hidden.num_rows == good.num_rows and hidden.schema.equals(schema), "a guard keeps columns, types and rows"
+        naive = [pa.field(f.name, pa.timestamp("us")) if f.type == contract.TIME else f for f in schema]
+        self.con.register("_hidden", hidden.cast(pa.schema(naive)).append_column("_i", good["_i"]))
+        self.con.execute(plan.insert(file, start, "_hidden"))
+        self.con.unregister("_hidden")
 
     def _open(self, table: contract.Table) -> StagedTable:
         columns = ", ".join(f"{name_in_sql(column.name)} {convert.SQL_TYPES[column.type]}" for column in table.columns)
@@ -319,13 +368,10 @@ class Plan:
             table.name,
         )
 
-    def insert(self, file: int, start: int) -> str:
+    def insert(self, file: int, start: int, rows: str = "_converted WHERE _fault IS NULL") -> str:
         """SQL that keeps the good rows."""
         names = ", ".join(name_in_sql(name) for name in self.columns)
-        return (
-            f"INSERT INTO {self.table} SELECT {names}, md5_number({self.content}), {file}, {start} + _i "
-            "FROM _converted WHERE _fault IS NULL"
-        )
+        return f"INSERT INTO {self.table} SELECT {names}, md5_number({self.content}), {file}, {start} + _i FROM {rows}"
 
 
 def _plain(chunk: Chunk) -> pa.Table:
@@ -382,7 +428,7 @@ def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table) -> Iterator
     for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
         rule = plan.rules[number]
         behind = plan.behind.get(rule.column)
-        seen = _seen(rows[behind][i]) if behind else ""
+        seen = _seen(rows[behind][i]) if behind else ""  # uncut: a guard must see whole words
         yield Fault(int(chunk.lines[i]), behind or rule.column, seen, rule.reason, rule.fix)
 
 
@@ -390,8 +436,12 @@ def _seen(value: pa.Scalar) -> str:
     try:
         plain = value.as_py()
     except (OverflowError, ValueError):  # a time outside the years 1 to 9999
-        return str(getattr(value, "value", "out of range"))[:SEEN_LENGTH]
-    return "" if plain is None else (plain if isinstance(plain, str) else str(plain))[:SEEN_LENGTH]
+        return str(getattr(value, "value", "out of range"))
+    return "" if plain is None else (plain if isinstance(plain, str) else str(plain))
+
+
+def _line(fault: Fault) -> int:
+    return fault.line
 
 
 def in_chunks(table: str, rows: Iterable[pa.RecordBatch | pa.Table], file: str) -> Iterator[Chunk]:

@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from deltalake.exceptions import DeltaError
 
 from shoplm.data import contract, ingest, manifest
 from shoplm.data.importers import importer
-from shoplm.data.ingest import Chunk, ImportReport, Staging, TableReport
+from shoplm.data.ingest import Chunk, Guard, ImportReport, Staging, TableReport
 from shoplm.data.manifest import FOLDER, Manifest, TableState
 from shoplm.data.upsert import Outcome, upsert
 from shoplm.data.view import View
@@ -101,6 +102,8 @@ class Shop:
         mapping: Mapping[str, str] | None = None,
         defaults: Mapping[str, str] | None = None,
         strict: bool = False,
+        source: str | None = None,
+        guard: Guard | None = None,
     ) -> ImportReport:
         """Bring files in, as one transaction.
 
@@ -111,13 +114,19 @@ class Shop:
             mapping: our column name -> theirs.
             defaults: our column name -> the value where the source has none.
             strict: refuse everything at the first faulty row instead of putting it into quarantine.
+            source: the foreign system that the ``source`` column names; None is the format's name, for ``table`` each file's path.
+            guard: what hides people on the way in.
 
         Raises:
             DataError: the input is wrong; the shop is as it was.
             ResourceError: memory or disk ran out, or a place cannot be written; the shop is as it was.
         """
         chunks = importer(format).read([Path(file) for file in files], table)
-        with self.transaction() as transaction:
+        if source is not None:
+            chunks = (replace(chunk, source=source) for chunk in chunks)
+        elif format != "table":
+            chunks = (replace(chunk, source=chunk.source or format) for chunk in chunks)
+        with self.transaction(guard) as transaction:
             transaction.add(chunks, mapping=mapping, defaults=defaults, strict=strict)
         return transaction.report
 
@@ -128,19 +137,23 @@ class Shop:
         mapping: Mapping[str, str] | None = None,
         defaults: Mapping[str, str] | None = None,
         strict: bool = False,
+        guard: Guard | None = None,
     ) -> ImportReport:
         """Bring rows in from Python, by the same path as files: pandas, polars, pyarrow or anything with an Arrow stream.
 
         Raises:
             DataError: ``data`` is no table, or its rows are wrong and ``strict`` is asked for.
         """
-        with self.transaction() as transaction:
+        with self.transaction(guard) as transaction:
             transaction.upsert(table, _arrow(data), mapping=mapping, defaults=defaults, strict=strict)
         return transaction.report
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, guard: Guard | None = None) -> Iterator[Transaction]:
         """Several changes that happen together when the block ends, or not at all if it raises.
+
+        Args:
+            guard: what hides people on the way in.
 
         Raises:
             ResourceError: memory or disk ran out, a place cannot be written, or another writer held the shop too long.
@@ -149,7 +162,7 @@ class Shop:
         with _writing(self.path):
             folder.mkdir(parents=True)
             try:
-                staging = Staging(folder)
+                staging = Staging(folder, guard)
                 try:
                     transaction = Transaction(self, staging)
                     yield transaction

@@ -122,7 +122,7 @@ def _judge(staging: Staging, table: contract.Table) -> None:
 
 def _rows(staging: Staging, table: contract.Table, now_us: int, everything: bool) -> Iterator[pa.Table]:
     columns = ", ".join(name_in_sql(column.name) for column in table.columns)
-    sources = "[" + ", ".join(text_in_sql(file) for file in staging.tables[table.name].files) + "]"
+    sources = "[" + ", ".join(text_in_sql(source) for _, source in staging.tables[table.name].files) + "]"
     where = "" if everything else " WHERE _ord IN (SELECT o FROM _verdict WHERE to_write)"
     query = (
         f"SELECT {columns}, list_extract({sources}, _file + 1) AS source, make_timestamp({now_us}) AS ingested_at, "

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,3 +219,47 @@ def test_attribute_types_that_disagree_become_text(shop):
     assert shop.manifest().tables["reviews"].attributes == {"n": "VARCHAR", "m": "DOUBLE", "k": "VARCHAR"}
     assert shop.view().sql("select n, m, k from reviews order by review_id").to_pylist() == [
         {"n": "1", "m": 1.0, "k": "1"}, {"n": "a", "m": 1.5, "k": "true"}]  # fmt: skip
+
+
+def test_the_source_column_names_the_system_or_else_the_file(shop, tmp_path):
+    file = tmp_path / "reviews.csv"
+    file.write_text("review_id,item_id,rating\na,i,1\n")
+    shop.import_files(file)
+    assert shop.view().sql("select source from reviews")["source"].to_pylist() == [str(file)]
+    file.write_text("review_id,item_id,rating\nb,i,1\n")
+    shop.import_files(file, source="till")
+    assert shop.view().sql("select source from reviews order by review_id")["source"].to_pylist() == [str(file), "till"]
+
+
+class Hide:
+    """A guard that knows one secret."""
+
+    def rows(self, table, rows):
+        assert rows.schema == pa.schema([pa.field(column.name, column.type) for column in table.columns])
+        hidden = pc.replace_substring(rows["body"], "Ann", "*")
+        return rows.set_column(rows.schema.get_field_index("body"), "body", hidden)
+
+    def words(self, text):
+        return text.replace("Ann", "*")
+
+
+def test_a_guard_sees_every_value_before_it_is_stored_or_written_down(shop):
+    long = "x" * 198 + "Ann"  # cut before it is hidden, the name would lose its last letter
+    rows = pa.table({"item_id": ["i", "i", None, "i"], "body": ["by Ann", "by *", None, None], "rating": [None, None, None, long],
+                     "created_at": ["2024-01-01", None, None, None]})  # fmt: skip
+    report = shop.upsert("reviews", rows, guard=Hide())
+    assert (report.inserted, report.quarantined) == (2, 2)
+    assert sorted(shop.view().sql("select body from reviews")["body"].to_pylist()) == ["by *", "by *"]
+    written = "".join(file.read_bytes().decode("latin-1") for file in shop.path.rglob("*") if file.is_file())
+    assert "Ann" not in written and "An" not in str(report)
+    with pytest.raises(DataError, match="xx") as refusal:
+        shop.upsert("reviews", rows.slice(3), guard=Hide(), strict=True)
+    assert "An" not in str(refusal.value)
+
+
+def test_what_a_guard_hides_leaves_no_trace_in_made_up_keys_and_digests(tmp_path):
+    shops = [Shop(tmp_path / name, create=True) for name in ("one", "two")]
+    for shop, body in zip(shops, ("by Ann", "by *"), strict=True):
+        shop.upsert("reviews", pa.table({"item_id": ["i"], "body": [body]}), guard=Hide())
+    keys = [shop.view().sql("select review_id, row_digest from reviews").to_pylist() for shop in shops]
+    assert keys[0] == keys[1]

@@ -1,7 +1,6 @@
-"""Foreign records -> chunks of contract rows, for every format that is read record by record.
+"""A contract row in the making (``Row``), how rows become a chunk, and how foreign values are read.
 
-A format says in one function which rows a record makes (``Row``); this file drives it over files, sorts the rows by
-table, and keeps what the contract does not name. A record that the function refuses (``Broken``) is one fault.
+What a value cannot be read as is said by ``Broken``; what only the contract can judge is handed on as it is.
 """
 
 from __future__ import annotations
@@ -51,75 +50,8 @@ class Row:
     values: Mapping[str, Any]
     more: Mapping[str, Any] = field(default_factory=dict)
     line: int | None = None
-
-
-Shape = Callable[[Record], Iterable[Row]]
-
-
-def chunks(
-    files: Sequence[Path],
-    batches: Callable[[Path], Iterator[Batch]],
-    shape: Callable[[Path], Shape],
-    filled: Mapping[str, Sequence[str]],
-    wanted: str | None,
-    source: str,
-    *,
-    untyped: bool = False,
-) -> Iterator[Chunk]:
-    """The chunks that the records of ``files`` make.
-
-    Args:
-        files: in order.
-        batches: a file's records.
-        shape: given a file, what makes the rows of one of its records.
-        filled: the tables that this format fills and the contract columns that it fills in each; a column that is not
-            named, such as a derived key, stays out altogether. A record that cannot be read counts for the first table.
-        wanted: only this table, None for all.
-        source: the format's name.
-        untyped: all values are texts and show their type by their form only.
-
-    Raises:
-        DataError: ``wanted`` is none of the tables, or a file cannot be read.
-    """
-    only = check_table(wanted, filled, source)
-    for file in files:
-        with opened(file):
-            make = shape(file)
-            for batch in batches(file):
-                yield from _chunks_of(file, batch, make, {name: filled[name] for name in only}, source, untyped)
-
-
-def check_table(wanted: str | None, tables: Iterable[str], source: str) -> list[str]:
-    """The tables to fill: all that the format can fill, or the one that is wanted.
-
-    Raises:
-        DataError: the format does not fill the table that is wanted.
-    """
-    names = list(tables)
-    if wanted is None:
-        return names
-    contract.table(wanted)
-    if wanted not in names:
-        raise DataError(f"the format `{source}` fills {', '.join(names)}, not `{wanted}`; give one of these as the table, or none")
-    return [wanted]
-
-
-def _chunks_of(file: Path, batch: Batch, make: Shape, filled: Mapping[str, Sequence[str]], source: str, untyped: bool) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {name: [] for name in filled}
-    lines: dict[str, list[int]] = {name: [] for name in filled}
-    faults = list(batch.faults)
-    for record, line in zip(batch.records, batch.lines, strict=True):
-        try:
-            for row in make(record):
-                if row.table in rows:
-                    rows[row.table].append(row)
-                    lines[row.table].append(line if row.line is None else row.line)
-        except Broken as broken:
-            faults.append(Fault(line, broken.column, seen(broken.value), broken.reason, broken.fix))
-    for place, name in enumerate(filled):
-        found = tuple(faults) if not place else ()
-        if rows[name] or found:
-            yield chunk(name, filled[name], rows[name], lines[name], str(file), source, faults=found, untyped=untyped)
+    said: str | None = None
+    """When it was said, for rows that are merged by key."""
 
 
 def chunk(

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoplm.data.importers._drive import chunks
 from shoplm.data.importers._lines import Record, json_batches
-from shoplm.data.importers._rows import Broken, Row, at, chunks, first, levels, rest, several, word
+from shoplm.data.importers._rows import Broken, Row, at, first, levels, rest, several, word
 from shoplm.data.ingest import Chunk
 
 FILLED = {

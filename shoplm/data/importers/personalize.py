@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoplm.data.importers._drive import Shape, chunks
 from shoplm.data.importers._lines import Record, csv_batches, header
-from shoplm.data.importers._rows import Row, Shape, at, chunks, first, rest
+from shoplm.data.importers._rows import Row, at, first, rest
 from shoplm.data.ingest import Chunk
 from shoplm.errors import DataError
 

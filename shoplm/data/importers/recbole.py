@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoplm.data.importers._drive import Shape, check_table, chunks
 from shoplm.data.importers._lines import Record, csv_batches, header, opened
-from shoplm.data.importers._rows import Broken, Row, Shape, at, check_table, chunks, first, levels, rest
+from shoplm.data.importers._rows import Broken, Row, at, first, levels, rest
 from shoplm.data.ingest import Chunk
 from shoplm.errors import DataError
 

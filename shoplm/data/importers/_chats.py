@@ -45,7 +45,9 @@ def turns(record: Record, words: str, speaker: str, roles: Mapping[str, str], te
             "content": _content(turn, text), "created_at": at(turn, "created_at", "s") or at(turn, "timestamp", "s") or started,
         }  # fmt: skip
         listed = isinstance(turn.get(text), list)
-        yield Row("chats", values, (more if not place else {}) | rest(turn, speaker, "created_at", "timestamp", *([] if listed else [text])))
+        yield Row(
+            "chats", values, (more if not place else {}) | rest(turn, speaker, "created_at", "timestamp", *([] if listed else [text]))
+        )
 
 
 def _content(turn: Record, text: str) -> str | None:

@@ -77,6 +77,9 @@ def _sorted(batch: Batch, make: Shape, only: Sequence[str]) -> tuple[dict[str, l
         except Broken as broken:
             faults.append(Fault(line, broken.column, seen(broken.value), broken.reason, broken.fix))
             continue
+        except RecursionError:
+            faults.append(Fault(line, "", "", "is nested too deeply", "write it flatter"))
+            continue
         for row in made:
             if row.table in rows:
                 rows[row.table].append(row if row.line is not None else replace(row, line=line))

@@ -41,14 +41,21 @@ class Latest:
             return
         bodies = [json.dumps([dict(row.values), dict(row.more)]) for row in rows]
         keys = pa.array([str(row.values[self.key]).strip() for row in rows], pa.string())
-        self.put(pa.table([keys, pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())], ["key", "at", "line", "body"]))
+        self.put(
+            pa.table(
+                [keys, pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())],
+                ["key", "at", "line", "body"],
+            )
+        )
 
     def put(self, said: pa.Table) -> None:
         """The same from Arrow: key, at, line, body (a JSON list of the contract's values and of the others)."""
         if self._con is None:
             self._folder = tempfile.TemporaryDirectory(prefix="shoplm-")
             folder = Path(self._folder.name)
-            self._con = duckdb.connect(str(folder / "said.duckdb"), config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"})
+            self._con = duckdb.connect(
+                str(folder / "said.duckdb"), config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
+            )
             self._con.execute("CREATE TABLE said (key VARCHAR, at TIMESTAMPTZ, line BIGINT, body VARCHAR)")
         self._con.register("_said", said)
         self._con.execute("INSERT INTO said SELECT key, TRY_CAST(at AS TIMESTAMPTZ), line, body FROM _said")

@@ -92,7 +92,9 @@ def text_lines(file: Path) -> Iterator[str]:
             except UnicodeDecodeError as error:
                 before = error.object[: error.start].decode("utf-8", "ignore").count("\n") if not wide else 0
                 where = f"{file}, line {number + rest.count(chr(10)) + before}, byte {at - held + error.start}"
-                what = f"0x{error.object[error.start]:02x} is not {name}" if error.start < len(error.object) else f"breaks off inside {name}"
+                what = (
+                    f"0x{error.object[error.start]:02x} is not {name}" if error.start < len(error.object) else f"breaks off inside {name}"
+                )
                 raise DataError(f"{where}: {what}; save the file as UTF-8 (for example: iconv -f WINDOWS-1252 -t UTF-8)") from None
             lines = (rest + text).split("\n")
             rest = lines.pop()
@@ -226,7 +228,9 @@ def _of_list(file: Path, lines: Iterator[str], first: str, number: int) -> Itera
         text, want = "".join(more), want * 2
     rest = text[at + 1 :] + "".join(line for _, line in zip(range(100), lines, strict=False))
     if rest.strip():
-        raise DataError(f"{file}, line {number}: the list ends, and more follows ({rest.strip()[:40]!r}); give one list, or one object a line")
+        raise DataError(
+            f"{file}, line {number}: the list ends, and more follows ({rest.strip()[:40]!r}); give one list, or one object a line"
+        )
 
 
 # csv

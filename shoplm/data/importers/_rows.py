@@ -171,7 +171,9 @@ def at(record: Record, name: str, unit: str) -> str | None:
             micros = int(value) * (1_000_000 // scale)
         return (_EPOCH + datetime.timedelta(microseconds=micros)).isoformat()
     except (ValueError, OverflowError):
-        raise Broken(name, value, f"is not a time in {_SPOKEN[unit]}", f"write the {_SPOKEN[unit]} since 1970, or 2026-01-31T09:30:00Z") from None
+        raise Broken(
+            name, value, f"is not a time in {_SPOKEN[unit]}", f"write the {_SPOKEN[unit]} since 1970, or 2026-01-31T09:30:00Z"
+        ) from None
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

@@ -46,7 +46,11 @@ def _review(record: Record) -> Row:
         "title": record.get("title"), "body": record.get("text"), "created_at": at(record, "timestamp", "ms"),
         "verified_purchase": record.get("verified_purchase"), "helpful_votes": record.get("helpful_vote"),
     }  # fmt: skip
-    return Row("reviews", values, rest(record, "parent_asin", "user_id", "rating", "title", "text", "timestamp", "verified_purchase", "helpful_vote"))
+    return Row(
+        "reviews",
+        values,
+        rest(record, "parent_asin", "user_id", "rating", "title", "text", "timestamp", "verified_purchase", "helpful_vote"),
+    )
 
 
 def _product(record: Record) -> Row:

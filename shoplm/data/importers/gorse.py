@@ -18,7 +18,18 @@ from shoplm.data.ingest import Chunk
 
 FILLED = {
     "events": ("event_time", "event_name", "user_id", "item_id", "event_value"),
-    "products": ("id", "title", "availability", "category_l1", "category_l2", "category_l3", "category_l4", "category_l5", "tags", "created_at"),
+    "products": (
+        "id",
+        "title",
+        "availability",
+        "category_l1",
+        "category_l2",
+        "category_l3",
+        "category_l4",
+        "category_l5",
+        "tags",
+        "created_at",
+    ),
     "users": ("user_id", "segments"),
 }
 NAMES = {
@@ -92,7 +103,11 @@ def _product(record: Record) -> Row:
 def _user(record: Record) -> Row:
     labels = _labels(record)
     listed = isinstance(labels, list)
-    return Row("users", {"user_id": word(record, "UserId"), "segments": labels if listed else None}, rest(record, "UserId", *(["Labels"] if listed else [])))
+    return Row(
+        "users",
+        {"user_id": word(record, "UserId"), "segments": labels if listed else None},
+        rest(record, "UserId", *(["Labels"] if listed else [])),
+    )
 
 
 def _labels(record: Record) -> Any:

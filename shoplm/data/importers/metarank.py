@@ -23,7 +23,14 @@ FILLED = {
                  "category_l2", "category_l3", "category_l4", "category_l5", "color", "size", "material", "tags", "updated_at"),
     "users": ("user_id", "country", "language", "membership", "segments"),
 }  # fmt: skip
-NAMES = {"click": "select_item", "view": "view_item", "cart": "add_to_cart", "like": "add_to_wishlist", "wishlist": "add_to_wishlist", "buy": "purchase"}
+NAMES = {
+    "click": "select_item",
+    "view": "view_item",
+    "cart": "add_to_cart",
+    "like": "add_to_wishlist",
+    "wishlist": "add_to_wishlist",
+    "buy": "purchase",
+}
 
 
 def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
@@ -83,11 +90,22 @@ def _ranking(event: Record) -> Iterator[Row]:
     more = rest(fields, "query") | rest(event, "event", "id", "timestamp", "user", "session", "fields", "items", "tenant")
     shown = [word(item, "id") for item in items]
     if query is not None:
-        yield Row("events", {**shared, "event_id": f"{own}/search", "event_seq": 0, "event_name": "search", "impression": [id for id in shown if id]}, more)
+        yield Row(
+            "events",
+            {**shared, "event_id": f"{own}/search", "event_seq": 0, "event_name": "search", "impression": [id for id in shown if id]},
+            more,
+        )
     elif not items:
         raise Broken("items", event.get("items"), "shows nothing and answers no query", 'write [{"id": …}, …]')
     for place, (item, id_) in enumerate(zip(items, shown, strict=True)):
-        values = {**shared, "event_id": f"{own}/{place}", "event_seq": place + 1, "event_name": "view_item_list", "item_id": id_, "index": place}
+        values = {
+            **shared,
+            "event_id": f"{own}/{place}",
+            "event_seq": place + 1,
+            "event_name": "view_item_list",
+            "item_id": id_,
+            "index": place,
+        }
         yield Row("events", values, (more if query is None and not place else {}) | _fields(item) | rest(item, "id", "fields"))
 
 

@@ -75,7 +75,9 @@ def event_name(theirs: str | None) -> str:
 
 def _product(record: Record) -> Row:
     about = record.get("PRODUCT_DESCRIPTION")
-    title = first(record, "TITLE", "PRODUCT_NAME", "ITEM_NAME", "NAME") or (re.split(r"(?<=[.!?])\s|\n", about.strip())[0][:150] if about else None)
+    title = first(record, "TITLE", "PRODUCT_NAME", "ITEM_NAME", "NAME") or (
+        re.split(r"(?<=[.!?])\s|\n", about.strip())[0][:150] if about else None
+    )
     named = ["TITLE", "PRODUCT_NAME", "ITEM_NAME", "NAME"]
     used = next((name for name in named if record.get(name)), "TITLE")
     values: dict[str, Any] = {

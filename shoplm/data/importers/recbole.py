@@ -19,7 +19,19 @@ SOURCE = "recbole"
 FILLED = {
     "events": ("event_time", "event_name", "user_id", "item_id", "session_id", "event_value"),
     "reviews": ("created_at", "user_id", "item_id", "rating", "title", "body"),
-    "products": ("id", "title", "description", "brand", "price", "product_type", "category_l1", "category_l2", "category_l3", "category_l4", "category_l5"),
+    "products": (
+        "id",
+        "title",
+        "description",
+        "brand",
+        "price",
+        "product_type",
+        "category_l1",
+        "category_l2",
+        "category_l3",
+        "category_l4",
+        "category_l5",
+    ),
     "users": ("user_id", "country", "language"),
     "relations": ("head", "relation", "tail"),
 }
@@ -44,7 +56,9 @@ def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
             continue  # a folder's other files, when one table is asked for
         with opened(file):
             types = _types(file)
-        yield from chunks([file], lambda each: csv_batches(each, "\t", quoted=False), _shape(target, types), {target: FILLED[target]}, None, SOURCE)
+        yield from chunks(
+            [file], lambda each: csv_batches(each, "\t", quoted=False), _shape(target, types), {target: FILLED[target]}, None, SOURCE
+        )
 
 
 def _types(file: Path) -> dict[str, tuple[str, str]]:

@@ -59,7 +59,12 @@ def _rows(call: Record) -> Iterator[Row]:
     elif kind == "alias":
         yield Row("relations", {"head": user, "relation": "same_as", "tail": word(call, "previousId"), "reason": "alias"})
     else:
-        raise Broken("type", call.get("type"), "is a call that says nothing of a shop's tables", "leave out all but track, page, screen, identify, alias")
+        raise Broken(
+            "type",
+            call.get("type"),
+            "is a call that says nothing of a shop's tables",
+            "leave out all but track, page, screen, identify, alias",
+        )
 
 
 def _when(call: Record) -> str | None:
@@ -69,7 +74,12 @@ def _when(call: Record) -> str | None:
 def _events(call: Record, kind: str) -> Iterator[Row]:
     about, context = objects(call, "properties"), objects(call, "context")
     theirs = word(call, "event") if kind == "track" else None
-    name = {"page": "page_view", "screen": "screen_view"}.get(kind) or NAMES.get(theirs or "") or (theirs or "").lower().replace(" ", "_") or None
+    name = (
+        {"page": "page_view", "screen": "screen_view"}.get(kind)
+        or NAMES.get(theirs or "")
+        or (theirs or "").lower().replace(" ", "_")
+        or None
+    )
     own, campaign = word(call, "messageId") or digest(call), objects(context, "campaign")
     shared = {
         "event_time": _when(call), "event_name": name, "user_id": word(call, "userId"), "user_pseudo_id": word(call, "anonymousId"),
@@ -79,7 +89,21 @@ def _events(call: Record, kind: str) -> Iterator[Row]:
         "channel": first(campaign, "source", "medium"), "country": objects(context, "location").get("country"),
     }  # fmt: skip
     worth = next((price(about[each])[0] for each in ("total", "revenue", "value") if about.get(each) is not None), None)
-    used = ["session_id", "sessionId", "currency", "list_name", "list_id", "list", "query", "order_id", "promotion_id", "products", "total", "revenue", "value"]
+    used = [
+        "session_id",
+        "sessionId",
+        "currency",
+        "list_name",
+        "list_id",
+        "list",
+        "query",
+        "order_id",
+        "promotion_id",
+        "products",
+        "total",
+        "revenue",
+        "value",
+    ]
     more = rest(about, *used, *_ITEM) | {name: call[name] for name in ("name", "integrations") if call.get(name) and kind != "track"}
     more |= {f"context.{key}": value for key, value in context.items() if key in ("page", "app", "userAgent", "ip", "locale")}
     products = several(about, "products") or [{key: about[key] for key in _ITEM if key in about}]

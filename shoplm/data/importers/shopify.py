@@ -75,7 +75,10 @@ def _rows(record: Record) -> Iterator[Row]:
 
 
 def _is_variant(row: Record) -> bool:
-    return any(name.startswith("Variant ") and name not in ("Variant Image",) or name.endswith(" Value") and name.startswith("Option") for name in row)
+    return any(
+        name.startswith("Variant ") and name not in ("Variant Image",) or name.endswith(" Value") and name.startswith("Option")
+        for name in row
+    )
 
 
 def _product(shared: Record, own: Record, names: list[str], pictures: list[str], variants: int, line: int) -> Row:

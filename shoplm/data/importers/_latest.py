@@ -44,21 +44,21 @@ class Latest:
         self.put(
             pa.table(
                 [keys, pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())],
-                ["key", "at", "line", "body"],
+                ["key", "said_at", "line", "body"],
             )
         )
 
     def put(self, said: pa.Table) -> None:
-        """The same from Arrow: key, at, line, body (a JSON list of the contract's values and of the others)."""
+        """The same from Arrow: key, said_at, line, body (a JSON list of the contract's values and of the others)."""
         if self._con is None:
             self._folder = tempfile.TemporaryDirectory(prefix="shoplm-")
             folder = Path(self._folder.name)
             self._con = duckdb.connect(
                 str(folder / "said.duckdb"), config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
             )
-            self._con.execute("CREATE TABLE said (key VARCHAR, at TIMESTAMPTZ, line BIGINT, body VARCHAR)")
+            self._con.execute("CREATE TABLE said (key VARCHAR, said_at TIMESTAMPTZ, line BIGINT, body VARCHAR)")
         self._con.register("_said", said)
-        self._con.execute("INSERT INTO said SELECT key, TRY_CAST(at AS TIMESTAMPTZ), line, body FROM _said")
+        self._con.execute("INSERT INTO said SELECT key, TRY_CAST(said_at AS TIMESTAMPTZ), line, body FROM _said")
         self._con.unregister("_said")
 
     def merged(self) -> Iterator[tuple[list[Row], list[int]]]:
@@ -71,7 +71,7 @@ class Latest:
         values: dict[str, Any] = {}
         more: dict[str, Any] = {}
         line = 0
-        query = "SELECT key, line, body FROM said ORDER BY key, at NULLS FIRST, line"
+        query = "SELECT key, line, body FROM said ORDER BY key, said_at NULLS FIRST, line"
         for batch in self._con.sql(query).to_arrow_reader(ROWS):
             for next_key, next_line, body in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
                 if next_key != key:

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from shoplm.data.ingest import SEEN_LENGTH, Fault
 from shoplm.errors import DataError
 
@@ -105,6 +109,58 @@ def text_lines(file: Path) -> Iterator[str]:
                 raise DataError(f"{file}, line {number}: is longer than {CHARACTERS * 4} characters; is this a text with lines?")
         if rest:
             yield rest
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a text as Arrow holds them, without their ends; blank lines are left out."""
+
+    text: pa.StringArray
+    numbers: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def line_blocks(file: Path, size: int) -> Iterator[Block]:
+    """The lines of a UTF-8 text in blocks of about ``size`` bytes, never one by one.
+
+    Raises:
+        DataError: a byte is not of UTF-8, or a line is longer than four times ``CHARACTERS``.
+    """
+    with file.open("rb") as raw:
+        number, rest, offset = 1, b"", 0
+        if raw.read(3) != codecs.BOM_UTF8:
+            raw.seek(0)
+        offset = raw.tell()
+        while True:
+            new = raw.read(size)
+            block = rest + new
+            cut = block.rfind(b"\n") + 1 if new else len(block)
+            whole, rest = block[:cut], block[cut:]
+            try:
+                whole.decode()
+            except UnicodeDecodeError as error:
+                where = f"{file}, line {number + whole.count(10, 0, error.start)}, byte {offset + error.start}"
+                what = f"0x{whole[error.start]:02x} is not UTF-8"
+                raise DataError(f"{where}: {what}; save the file as UTF-8 (for example: iconv -f WINDOWS-1252 -t UTF-8)") from None
+            if whole:
+                yield _block(whole, number)
+            number += whole.count(10)
+            offset += len(whole)
+            if not new:
+                return
+            if len(rest) > CHARACTERS * 4:
+                raise DataError(f"{file}, line {number}: is longer than {CHARACTERS * 4} characters; is this a text with lines?")
+
+
+def _block(whole: bytes, number: int) -> Block:
+    if not whole.endswith(b"\n"):
+        whole += b"\n"
+    ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == 10)
+    # a line keeps its "\n", which is space to JSON: so one buffer of offsets serves for begins and ends
+    offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
+    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(whole))
+    filled = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False))
+    numbers = np.arange(number, number + len(ends), dtype=np.int64)
+    return Block(lines, numbers) if len(filled) == len(ends) else Block(lines.take(pa.array(filled)), numbers[filled])
 
 
 # JSON

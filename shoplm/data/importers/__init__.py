@@ -28,8 +28,8 @@ class Importer(Protocol):
 
 
 def names() -> list[str]:
-    """The formats that can be read."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The formats that can be read; a module whose name begins with ``_`` is a part that several of them share."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def importer(name: str) -> Importer:

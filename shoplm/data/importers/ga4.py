@@ -1,0 +1,335 @@
+"""GA4's BigQuery export as JSON Lines into ``events``, a row for each item of an event, and consent into ``users``.
+
+DuckDB reads whole blocks of lines into columns and Arrow spreads parameters and items, so no line becomes a Python
+object. A visit is (user_pseudo_id, ga_session_id). What an event says as a whole and the contract does not name stands
+on its first row only, and so does its worth, so that sums are right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoplm.data import contract
+from shoplm.data.convert import JSON_MARK, name_in_sql, text_in_sql
+from shoplm.data.importers._ahead import ahead
+from shoplm.data.importers._drive import check_table
+from shoplm.data.importers._latest import Latest
+from shoplm.data.importers._lines import COLUMNS, Block, line_blocks, opened
+from shoplm.data.importers._rows import chunk
+from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault
+from shoplm.errors import DataError
+
+SOURCE = "ga4"
+BLOCK = 16_000_000
+"""Bytes of lines that are read at a time."""
+
+USERS = ("user_id", "consent_analytics", "consent_ads")
+BATCH = 1000
+"""``event_seq`` is the event's place in its batch times this, plus the item's place; GA4 takes 200 items at most."""
+
+_VALUE = {"string_value": "VARCHAR", "int_value": "BIGINT", "float_value": "DOUBLE", "double_value": "DOUBLE"}
+_ITEM_OURS = ("item_id", "price", "quantity", "item_list_name", "item_list_index", "promotion_id")
+_SHAPE: dict[str, Any] = {
+    **dict.fromkeys(("event_timestamp", "event_name", "user_id", "user_pseudo_id"), "VARCHAR"), "batch_event_index": "BIGINT",
+    "event_params": [{"key": "VARCHAR", "value": _VALUE}], "items": [],
+    **dict.fromkeys(("privacy_info", "ecommerce", "device", "geo", "traffic_source"), "JSON"),
+}  # fmt: skip
+"""What is read from every line; all other keys of a line are kept as JSON."""
+_LISTS = ("event_params", "items")
+_PARAMS = {"ga_session_id": "session", "currency": "currency", "value": "value", "search_term": "search_term", "transaction_id": "transaction_id",
+           "item_list_name": "item_list_name"}  # fmt: skip
+"""Parameters that the contract names."""
+_NOTHING = "('', '(not set)', '(not provided)', '(none)')"
+
+
+def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
+    """Events, and consent where it is said, of files of exported rows.
+
+    Raises:
+        DataError: a file cannot be read, or ``table`` is neither ``events`` nor ``users``.
+    """
+    only = check_table(table, ["events", "users"], SOURCE)
+    for file in files:
+        with opened(file):
+            yield from ahead(_chunks(file, only))
+
+
+def _chunks(file: Path, only: Sequence[str]) -> Iterator[Chunk]:
+    empty = True
+    with duckdb.connect(config={"threads": "1"}) as con, Latest("users", "user_id") as consent:
+        con.execute("SET python_enable_replacements=false")
+        for block in line_blocks(file, BLOCK):
+            if not len(block.text):
+                continue
+            empty = False
+            read_block = _read(con, file, block)
+            if "users" in only:
+                _put_consent(con, consent)
+            if "events" in only:
+                yield _events(file, read_block)
+            elif read_block.faults:
+                yield chunk("users", USERS, [], [], str(file), SOURCE, faults=read_block.faults)
+        for rows, lines in consent.merged():
+            yield chunk("users", USERS, rows, lines, str(file), SOURCE)
+    if empty:
+        raise DataError(f"{file}: holds only blank lines; give one JSON object a line")
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A block's events in columns; ``others`` are the columns of keys that are not in the shape, and ``more`` those of its items."""
+
+    rows: pa.Table
+    lines: np.ndarray[Any, np.dtype[np.int64]]
+    others: tuple[str, ...]
+    more: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
+def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
+    text, numbers, faults = block.text, block.numbers, []
+    try:
+        keys, item_keys = _keys(con, text)
+    except duckdb.InvalidInputException:  # some line is no JSON: only then is each line asked
+        valid = _ask(con, text, "json_valid(t) AND coalesce(json_type(t) = 'OBJECT', false)")
+        for i in np.flatnonzero(~valid):
+            faults.append(_fault(text, numbers, i, "", "is not a JSON object", "write one exported row a line"))
+        kept = pa.array(np.flatnonzero(valid))
+        text, numbers = text.take(kept), numbers[valid]
+        keys, item_keys = _keys(con, text)
+    if len(keys) + len(item_keys) > COLUMNS:
+        raise DataError(f"{file}, near line {numbers[0]}: more than {COLUMNS} different keys; is this GA4's export?")
+    plain, odd = _apart(keys, _SHAPE)
+    item_plain, item_odd = _apart(item_keys, dict.fromkeys(_ITEM_OURS))
+    if item_odd:
+        raise DataError(
+            f"{file}, near line {numbers[0]}: an item has two keys that differ in case only, such as `{item_odd[0]}`; is this GA4's export?"
+        )
+    item = {**dict.fromkeys(_ITEM_OURS, "VARCHAR"), **dict.fromkeys(item_plain, "JSON")}
+    shape = json.dumps({**_SHAPE, "items": [item], **dict.fromkeys(plain, "JSON")}, ensure_ascii=False)
+    others = [f"v.{name_in_sql(name)} AS o{place}" for place, name in enumerate(plain)]
+    others += [f"json_extract(t, {text_in_sql(_pointer(name))}) AS o{place}" for place, name in enumerate(odd, len(plain))]
+    con.register("_lines", pa.table({"t": text}))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE _read AS SELECT t, from_json(t, {text_in_sql(shape)}) AS v, row_number() OVER () - 1 AS i FROM _lines"
+    )
+    con.unregister("_lines")
+    rows = con.sql(_SELECT + "".join(f", {other}" for other in others) + " FROM _read ORDER BY i").to_arrow_table()
+    wrong = np.zeros(len(text), bool)
+    for name in _LISTS:
+        kinds, inner = rows[f"{name}_type"], rows[name].combine_chunks()
+        bad = pc.fill_null(pc.not_equal(kinds, "NULL"), False).to_numpy(zero_copy_only=False).copy()
+        if inner.flatten().null_count:
+            bad[pc.list_parent_indices(inner).filter(pc.is_null(inner.flatten())).to_numpy()] = True
+        for i in np.flatnonzero(bad & ~wrong):
+            faults.append(_fault(text, numbers, i, name, "is not a list of objects", "write the row as BigQuery exports it"))
+        wrong |= bad
+    late = pc.and_(pc.is_valid(rows["stamp"]), pc.is_null(rows["event_time"])).to_numpy(zero_copy_only=False) & ~wrong
+    for i in np.flatnonzero(late):
+        seen = rows["stamp"][i].as_py()[:SEEN_LENGTH]
+        faults.append(Fault(int(numbers[i]), "event_timestamp", seen, "is not a time in microseconds", "write the microseconds since 1970"))
+    wrong |= late
+    if wrong.any():
+        con.execute("DELETE FROM _read WHERE i IN (SELECT unnest(?))", [np.flatnonzero(wrong).tolist()])
+        rows, numbers = rows.filter(pa.array(~wrong)), numbers[~wrong]
+    con.register("_numbers", pa.table({"i": np.flatnonzero(~wrong), "n": numbers}))
+    con.execute("CREATE OR REPLACE TEMP TABLE _line_of AS SELECT * FROM _numbers")
+    con.unregister("_numbers")
+    return _Read(rows, numbers, (*plain, *odd), tuple(item_plain), tuple(sorted(faults, key=lambda fault: fault.line)))
+
+
+_TEXT = "CASE WHEN v.{0} NOT IN " + _NOTHING + " THEN v.{0} END AS {0}"
+_SELECT = (
+    "SELECT v.event_timestamp AS stamp, CASE WHEN TRY_CAST(v.event_timestamp AS BIGINT) BETWEEN -62135596800000000 AND 253402300799999999 "
+    "THEN make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) END AS event_time, v.event_name AS event_name, "
+    + ", ".join(_TEXT.format(name) for name in ("user_id", "user_pseudo_id"))
+    + ", v.batch_event_index AS batch, v.event_params AS event_params, v.items AS items, "
+    + ", ".join(f"CASE WHEN v.{name} IS NULL THEN json_type(t, '$.{name}') END AS {name}_type" for name in _LISTS)
+    + ", json_extract_string(v.ecommerce, '$.transaction_id') AS transaction_id, json_extract_string(v.ecommerce, '$.purchase_revenue') AS revenue, "
+    "json_extract_string(v.ecommerce, '$.refund_value') AS refund, json_extract_string(v.device, '$.category') AS device, "
+    "json_extract_string(v.geo, '$.country') AS country, json_extract_string(v.traffic_source, '$.source') AS channel, "
+    "v.ecommerce AS more_ecommerce, v.device AS more_device, v.geo AS more_geo, v.traffic_source AS more_traffic_source, v.privacy_info AS more_privacy_info"
+)
+_WHOLE = {
+    "ecommerce": "ecommerce",
+    "device": "device_info",
+    "geo": "geo",
+    "traffic_source": "traffic_source",
+    "privacy_info": "privacy_info",
+}
+"""Objects of which the contract names a part, and the attribute that keeps each of them whole."""
+
+
+def _keys(con: duckdb.DuckDBPyConnection, text: pa.StringArray) -> tuple[list[str], list[str]]:
+    """The keys of all lines, and of all items, in order."""
+    con.register("_lines", pa.table({"t": text}))
+    try:
+        found = con.sql("SELECT DISTINCT json_keys(t) AS k, json_keys(t, '$.items[*]') AS m FROM _lines").fetchall()
+    finally:
+        con.unregister("_lines")
+    top = {key for keys, _ in found for key in keys or ()}
+    items = {key for _, lists in found for keys in lists or () for key in keys or ()}
+    return sorted(top), sorted(items)
+
+
+def _apart(keys: Sequence[str], known: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The keys that are not known: those that DuckDB can hold beside all others, and those that differ from one in case only."""
+    taken = {name.lower() for name in known}
+    plain, odd = [], []
+    for key in keys:
+        if key in known:
+            continue
+        (odd if key.lower() in taken or not key else plain).append(key)
+        taken.add(key.lower())
+    return plain, odd
+
+
+def _pointer(key: str) -> str:
+    return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _ask(con: duckdb.DuckDBPyConnection, text: pa.StringArray, what: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    con.register("_lines", pa.table({"t": text}))
+    answer = con.sql(f"SELECT {what} AS a FROM _lines").to_arrow_table()["a"]
+    con.unregister("_lines")
+    found: np.ndarray[Any, np.dtype[np.bool_]] = answer.to_numpy().astype(bool)
+    return found
+
+
+def _fault(text: pa.StringArray, numbers: np.ndarray[Any, np.dtype[np.int64]], i: int, column: str, reason: str, fix: str) -> Fault:
+    return Fault(int(numbers[i]), column, text[int(i)].as_py().strip()[:SEEN_LENGTH], reason, fix)
+
+
+def _put_consent(con: duckdb.DuckDBPyConnection, consent: Latest) -> None:
+    """What shoppers allow, of each the last word in this block for every choice."""
+    said = con.sql(
+        "SELECT shopper AS key, CAST(max(said) AS VARCHAR) || 'Z' AS said_at, arg_max(n, said) AS line, '[' || body || ',{}]' AS body FROM ("
+        "SELECT coalesce(nullif(v.user_id, ''), nullif(v.user_pseudo_id, '')) AS shopper, n, "
+        "make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) AS said, CAST(json_object('user_id', shopper, "
+        "'consent_analytics', json_extract_string(v.privacy_info, '$.analytics_storage'), "
+        "'consent_ads', json_extract_string(v.privacy_info, '$.ads_storage')) AS VARCHAR) AS body "
+        "FROM _read JOIN _line_of USING (i) WHERE v.privacy_info IS NOT NULL) "
+        "WHERE shopper IS NOT NULL AND (contains(body, '\"Yes\"') OR contains(body, '\"No\"')) GROUP BY shopper, body"
+    ).to_arrow_table()
+    if said.num_rows:
+        consent.put(said)
+
+
+def _events(file: Path, found: _Read) -> Chunk:
+    """Spread parameters over columns and items over rows."""
+    rows = found.rows
+    items = rows["items"].combine_chunks()
+    counts = pc.fill_null(pc.list_value_length(items), 0).to_numpy().astype(np.int64)
+    repeats = np.maximum(counts, 1)
+    event = np.repeat(np.arange(len(counts)), repeats)
+    within = np.arange(len(event)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    starts = np.cumsum(counts) - counts  # flatten() leaves out what nulls hide
+    has = counts[event] > 0
+    item = pa.array(starts[event] + within, mask=~has)
+    whole = pa.array(event)
+    once = pa.array(event, mask=within > 0)
+    flat = items.flatten()
+    param = _params(rows["event_params"].combine_chunks(), len(counts))
+
+    def of_event(name: str) -> Any:
+        return rows[name].combine_chunks().take(whole)
+
+    def of_item(name: str) -> Any:
+        return _meant(flat.field(name).take(item))
+
+    def of_param(name: str) -> Any:
+        column, mark = param.pop(name, (pa.nulls(len(counts), pa.string()), False))
+        text = column if pa.types.is_string(column.type) else column.cast(pa.string())
+        return _meant(pc.if_else(pc.starts_with(text, '"'), pc.utf8_trim(text, '"'), text) if mark else text)
+
+    session = of_param("ga_session_id")
+    visit = pc.binary_join_element_wise(rows["user_pseudo_id"].combine_chunks(), session, "/")
+    value = pc.coalesce(_meant(rows["revenue"].combine_chunks()), _meant(rows["refund"].combine_chunks()), of_param("value"))
+    batch = pc.fill_null(rows["batch"], 0).to_numpy().astype(np.int64)
+    order = pc.coalesce(_meant(rows["transaction_id"].combine_chunks()), of_param("transaction_id"))
+    columns: dict[str, Any] = {
+        "event_time": of_event("event_time"), "event_seq": pa.array(batch[event] * BATCH + within), "event_name": of_event("event_name"),
+        "user_id": of_event("user_id"), "user_pseudo_id": of_event("user_pseudo_id"), "session_id": visit.take(whole), "item_id": of_item("item_id"),
+        "price": of_item("price"), "quantity": of_item("quantity"), "currency": of_param("currency").take(whole), "event_value": value.take(once),
+        "item_list_name": pc.coalesce(of_item("item_list_name"), of_param("item_list_name").take(whole)), "index": of_item("item_list_index"),
+        "search_term": of_param("search_term").take(whole), "transaction_id": order.take(whole), "promotion_id": of_item("promotion_id"),
+        **{name: _meant(of_event(name)) for name in ("device", "channel", "country")},
+    }  # fmt: skip
+    fields = [pa.field(name, column.type) for name, column in columns.items()]
+    arrays = list(columns.values())
+    more = [(name, column.take(once), mark) for name, (column, mark) in param.items()]
+    more += [(ours, rows[f"more_{theirs}"].combine_chunks().take(once), True) for theirs, ours in _WHOLE.items()]
+    more += [(name, rows[f"o{place}"].combine_chunks().take(once), True) for place, name in enumerate(found.others)]
+    more += [(name, flat.field(name).take(item), True) for name in found.more]
+    taken = set(contract.EVENTS.by_name)
+    for name, column, mark in more:
+        if column.null_count == len(column):
+            continue
+        shown = name.strip() or "unnamed"
+        while shown.lower() in taken:
+            shown = f"their.{shown}"
+        taken.add(shown.lower())
+        arrays.append(column.cast(pa.string()) if mark else column)
+        fields.append(pa.field(shown, arrays[-1].type, metadata=JSON_MARK if mark else None))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return Chunk("events", table, found.lines[event], str(file), found.faults, False, SOURCE)
+
+
+def _meant(texts: Any) -> Any:
+    """Texts without GA4's words for nothing."""
+    return pc.if_else(pc.is_in(texts, _WORDS), None, texts)
+
+
+_WORDS = pa.array(["", "(not set)", "(not provided)", "(none)"])
+
+
+def _params(lists: Any, events: int) -> dict[str, tuple[Any, bool]]:
+    """A column for each parameter, an entry for each event, in the parameter's own type or (then True) as JSON."""
+    flat = lists.flatten()
+    if not len(flat):
+        return {}
+    keys = flat.field("key").dictionary_encode()
+    code = pc.fill_null(keys.indices, -1).to_numpy().astype(np.int64)
+    parent = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    order = np.argsort(code, kind="stable")
+    bounds = np.searchsorted(code[order], np.arange(len(keys.dictionary) + 1))
+    values = flat.field("value")
+    kinds = {name: values.field(name) for name in _VALUE}
+    found: dict[str, tuple[Any, bool]] = {}
+    for place, key in enumerate(keys.dictionary.to_pylist()):
+        at = order[bounds[place] : bounds[place + 1]]
+        index = np.full(events, -1, np.int64)
+        index[parent[at]] = at
+        taken = pa.array(index, mask=index < 0)
+        parts = {name: part for name, values_of in kinds.items() if (part := values_of.take(taken)).null_count < events}
+        found[key] = _one(parts, events)
+    return found
+
+
+def _one(parts: Mapping[str, Any], events: int) -> tuple[Any, bool]:
+    """The four kinds of value as one column."""
+    if not parts:
+        return pa.nulls(events, pa.string()), False
+    if len(parts) == 1:
+        return next(iter(parts.values())), False
+    if "string_value" not in parts:
+        return pc.coalesce(*(part.cast(pa.float64(), safe=False) for part in parts.values())), False
+    words = pc.coalesce(*(part if name != "string_value" else _quoted(part) for name, part in _texts(parts).items()))
+    return words, True
+
+
+def _texts(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part if name == "string_value" else part.cast(pa.string()) for name, part in parts.items()}
+
+
+def _quoted(texts: Any) -> Any:
+    return pa.array([None if text is None else json.dumps(text, ensure_ascii=False) for text in texts.to_pylist()], pa.string())

@@ -60,7 +60,7 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
     if not verdict.write.any():
         return Outcome(*outcome_of, before)
     gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
-    ready = delta.prepare(table, path, before.delta if before else None)
+    ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
     version = delta.change(table, path, ready, _rows(table, staged, verdict.write, now_us), gone)
     rows = (before.rows if before else 0) + verdict.inserted
     content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -32,6 +32,22 @@ class View:
         self._con, self._part = con, part
         self._lock = threading.Lock()
         self._ready: set[str] = set()
+        self._barred: dict[tuple[str, str], str] = {}
+
+    def without(self, barred: Mapping[tuple[str, str], pa.Array]) -> View:
+        """The same sight without some rows, in every query and every part; ``rows`` and ``has`` go on counting all.
+
+        Args:
+            barred: by table and column, the values that bar a row; a null bars nothing.
+        """
+        other = View.of(self._folder, self._manifest, self._where)
+        for number, ((table, column), values) in enumerate(barred.items()):
+            name = f"_barred_{number}"
+            other._con.register("_values", pa.table({"value": values}))
+            other._con.execute(f"CREATE TABLE main.{name} AS SELECT value FROM _values WHERE value IS NOT NULL")
+            other._con.unregister("_values")
+            other._barred[contract.table(table).name, contract.table(table)[column].name] = name
+        return other
 
     @staticmethod
     def of(folder: Path, manifest: Manifest, where: str | None) -> View:
@@ -141,12 +157,15 @@ class View:
         numbers = pa.array(range(whole.num_rows), pa.int64())
         position = whole.schema.get_field_index("_id")
         whole = whole.add_column(position, "_row", numbers)
-        return View(self._folder, self._manifest, None, self._con.cursor(), (table, whole))
+        other = View(self._folder, self._manifest, None, self._con.cursor(), (table, whole))
+        other._barred = self._barred
+        return other
 
     def _filtered(self, table: contract.Table, conditions: list[str]) -> Iterator[pa.Table]:
         """The rows of a table with attributes as columns and ``_id``, a few at a time, those that obey the conditions."""
         key = "concat_ws('/', " + ", ".join(f"CAST({name_in_sql(name)} AS VARCHAR)" for name in table.key) + ")"
         other = View(self._folder, self._manifest, None, self._con.cursor(), self._part)
+        other._barred = self._barred
         everything = " AND ".join(f"(\n{condition}\n)" for condition in conditions) or "true"
         for name in contract.TABLES:  # a condition may look at other tables
             if any(name in condition.lower() for condition in conditions):
@@ -195,7 +214,12 @@ class View:
         for place, (name, kind) in enumerate(attributes.items(), 1):
             names.append(f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}")
         found = f"(SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM {source})" if attributes else source
-        return f"SELECT {', '.join(names)} FROM {found}"
+        kept = " AND ".join(
+            f"({name_in_sql(column)} IS NULL OR {name_in_sql(column)} NOT IN (SELECT value FROM main.{values}))"
+            for (barred, column), values in self._barred.items()
+            if barred == table.name
+        )
+        return f"SELECT {', '.join(names)} FROM {found} WHERE {kept or 'true'}"
 
     def _open(self, name: str) -> None:
         """Make ``name`` a table that SQL can see."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -40,18 +41,42 @@ class Person:
 
     def condition(self, table: str) -> str | None:
         """An SQL condition that holds for their rows of ``table``; None where there are none."""
-        parts = [
-            f"{name_in_sql(column)} IN ({', '.join(map(text_in_sql, values[start : start + AT_ONCE]))})"
-            for column, values in self.claims.get(table, {}).items()
-            for start in range(0, len(values), AT_ONCE)
-        ]
-        return " OR ".join(parts) or None
+        return condition(self.claims.get(table, {}))
 
 
-def person(view: View, user: str) -> Person:
+def condition(claims: Mapping[str, tuple[str, ...]]) -> str | None:
+    """An SQL condition that holds where one of the columns has one of its values; None where there are none."""
+    parts = [
+        f"{name_in_sql(column)} IN ({', '.join(map(text_in_sql, values[start : start + AT_ONCE]))})"
+        for column, values in claims.items()
+        for start in range(0, len(values), AT_ONCE)
+    ]
+    return " OR ".join(parts) or None
+
+
+class Sight(Protocol):
+    """What can be asked: a ``View``, or all versions of a shop at once."""
+
+    def has(self, table: str) -> bool:
+        """Has ``table`` any rows?"""
+        ...
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer to one SELECT."""
+        ...
+
+
+def person(view: Sight, user: str) -> Person:
     """Who ``user`` is in this version of a shop."""
     ids, followed = _same(view, user)
-    claims: dict[str, dict[str, tuple[str, ...]]] = {
+    seen = f"SELECT DISTINCT user_pseudo_id AS v FROM events WHERE {_any('user_id', ids)} AND user_pseudo_id IS NOT NULL ORDER BY 1"
+    beside = tuple(name for name in _column(view, "events", seen) if name not in ids)
+    return Person(user, ids, followed, beside, claims(view, ids))
+
+
+def claims(view: Sight, ids: tuple[str, ...]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What makes a row theirs, by table and column, as far as ``view`` sees."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {
         "users": {"user_id": ids},
         "events": {"user_id": ids, "user_pseudo_id": ids},
         "reviews": {"user_id": ids},
@@ -59,23 +84,17 @@ def person(view: View, user: str) -> Person:
         "relations": {"head": ids, "tail": ids},
     }
     orders = _values(view, "orders", "order_id", {"user_id": ids})
-    claims["orders"] = {"user_id": ids, "order_id": orders}
+    found["orders"] = {"user_id": ids, "order_id": orders}
     talks = _values(view, "chats", "conversation_id", {"user_id": ids})
     if orders:
         alone = f"SELECT DISTINCT conversation_id AS v FROM chats WHERE user_id IS NULL AND {_any('order_id', orders)}"
         talks = tuple(sorted({*talks, *_column(view, "chats", alone)}))
-    claims["chats"] = {"user_id": ids, "conversation_id": talks}
-    claims["labels"] = {"subject": _subjects(view, ids, claims)}
-    beside = _column(
-        view,
-        "events",
-        f"SELECT DISTINCT user_pseudo_id AS v FROM events WHERE {_any('user_id', ids)} AND user_pseudo_id IS NOT NULL ORDER BY 1",
-    )
-    kept = {table: {column: values for column, values in columns.items() if values} for table, columns in claims.items()}
-    return Person(user, ids, followed, tuple(name for name in beside if name not in ids), kept)
+    found["chats"] = {"user_id": ids, "conversation_id": talks}
+    found["labels"] = {"subject": _subjects(view, ids, found)}
+    return {table: {column: values for column, values in columns.items() if values} for table, columns in found.items()}
 
 
-def rows(view: View, who: Person) -> dict[str, pa.Table]:
+def rows(view: Sight, who: Person) -> dict[str, pa.Table]:
     """All rows of a person, by table, in the contract's columns."""
     found = {}
     for name in contract.TABLES:
@@ -96,7 +115,7 @@ def known(shop: Shop, who: Person) -> bool:
     )
 
 
-def _same(view: View, user: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _same(view: Sight, user: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     ids, fresh = {user: None}, [user]
     followed: dict[tuple[str, str], None] = {}
     while fresh:
@@ -115,7 +134,7 @@ def _same(view: View, user: str) -> tuple[tuple[str, ...], tuple[tuple[str, str]
     return tuple(ids), tuple(followed)
 
 
-def _subjects(view: View, ids: tuple[str, ...], claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> tuple[str, ...]:
+def _subjects(view: Sight, ids: tuple[str, ...], claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> tuple[str, ...]:
     """The subjects of labels that speak of them or of rows of theirs."""
     if not view.has("labels"):
         return ()
@@ -128,7 +147,7 @@ def _subjects(view: View, ids: tuple[str, ...], claims: Mapping[str, Mapping[str
     return tuple(sorted(about | set(_column(view, "labels", f"SELECT DISTINCT subject AS v FROM labels WHERE {pairs}"))))
 
 
-def _values(view: View, table: str, column: str, claims: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _values(view: Sight, table: str, column: str, claims: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     where = " OR ".join(_any(name, values) for name, values in claims.items())
     return tuple(_column(view, table, f"SELECT DISTINCT {column} AS v FROM {table} WHERE {where} ORDER BY 1"))
 
@@ -137,7 +156,7 @@ def _any(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(map(text_in_sql, values))})"
 
 
-def _column(view: View, table: str, query: str) -> list[str]:
+def _column(view: Sight, table: str, query: str) -> list[str]:
     if not view.has(table):
         return []
     found: list[str] = [value for value in view.sql(query)["v"].to_pylist() if value is not None]

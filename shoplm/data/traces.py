@@ -184,11 +184,11 @@ def _in_values(values: pa.Array, patterns: list[str], loose: list[str]) -> bool:
     if data is None or not data.size:
         return False
     # all values at once, as one: only where that finds something is each value looked at
-    ends = pa.py_buffer(int(0).to_bytes(8, "little") + int(data.size).to_bytes(8, "little"))
+    ends = pa.py_buffer((0).to_bytes(8, "little") + int(data.size).to_bytes(8, "little"))
     whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, data])
     if not any(_matches(whole, pattern) for pattern in loose):
         return False
-    binary = values.cast(pa.large_binary()) if not pa.types.is_large_string(values.type) else values.cast(pa.large_binary())
+    binary = values.cast(pa.large_binary())
     return any(_matches(binary, pattern) for pattern in patterns)
 
 

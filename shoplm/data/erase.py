@@ -48,7 +48,7 @@ class Live(Protocol):
     """A store of what is written one by one, such as ``data.store``."""
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Remove everything about these ids; how many rows that were."""
+        """Remove everything about these shoppers, devices and conversations; how many rows that were."""
         ...
 
 
@@ -214,7 +214,8 @@ def carry_out(shop: Shop, what: Plan, live: Live | None = None) -> Proof:
             ids = tuple(dict.fromkeys((*what.ids, *now.ids)))
             _delete(shop, [what.claims, now.claims])
             unreadable = _purge(shop, [what.old_claims, what.claims, now.claims])
-        live_rows = live.erase(ids) if live is not None else 0
+        talks = {*now.claims.get("chats", {}).get("conversation_id", ()), *what.old_claims.get("chats", {}).get("conversation_id", ())}
+        live_rows = live.erase((*ids, *sorted(talks))) if live is not None else 0
         kept = replace(what, ids=ids)
         _forget_staging(shop)
         removed = [str(shop.path / name) for name in MADE_AGAIN if (shop.path / name).exists()]

@@ -49,7 +49,7 @@ _FOR = re.compile(
 )
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _STRONG_PHONES = tuple(
-    re.compile(rf"(?<![\w+#/=-]){shape}(?![\w]|[-./]\d)")
+    re.compile(rf"(?<![\w+#/=-])(?<!\d[.:]){shape}(?![\w]|[-./:]\d)")
     for shape in (
         r"\+\d{1,3}(?:[ \-./]{0,2}\(?\d{1,5}\)?){1,6}",
         r"00[1-9]\d{0,2}(?:[ \-./]\(?\d{1,5}\)?){2,6}",
@@ -62,8 +62,8 @@ _STRONG_PHONES = tuple(
 _CHINESE_PHONE = re.compile(
     r"(?<![\w+#/=-])(?:\+?86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4}(?![A-Za-z\d]|[-./]\d)|(?<=[\u4e00-\u9fff])1[3-9]\d{9}(?![A-Za-z\d])"
 )
-_PLAIN_PHONE = re.compile(r"(?<![\w+#/=-])(?:0(?:7\d|[1-3]\d|6\d)\d{7,8})(?![\w]|[-./]\d)")
-_ANY_NUMBER = re.compile(r"(?<![A-Za-z\d+#/=-])\+?\(?\d(?:[ \-./()]{0,2}\d){5,14}(?![A-Za-z\d]|[-./]\d)")
+_PLAIN_PHONE = re.compile(r"(?<![\w+#/=-])(?<!\d[.:])(?:0(?:7\d|[1-3]\d|6\d)\d{7,8})(?![\w]|[-./]\d)")
+_ANY_NUMBER = re.compile(r"(?<![A-Za-z\d+#/=-])(?<!\d[.:])\+?\(?\d(?:[ \-./()]{0,2}\d){5,14}(?![A-Za-z\d]|[-./]\d)")
 _DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](?:19|20)?\d{2}(?!\d)|(?:19|20)\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)")
 _BEFORE = 48
 

@@ -30,7 +30,7 @@ _LOWER_TAIL = (
 _FLAT = r"(?:(?:flat|apt|apartment|unit|suite|room)\.? ?\w{1,4},? (?:at )?)?(?:no\.? ?|house )?"
 _NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _ENGLISH = re.compile(
-    rf"(?<![\w£$€.,#/-])(?P<all>{_FLAT}(?P<number>{_NUMBER}),? (?P<name>(?:{_NAMED} ){{1,4}}?)(?P<kind>{words.STREET_KINDS})\b\.?(?![-'’]))",
+    rf"(?<![\w£$€.,#/-])(?P<all>{_FLAT}(?P<number>{_NUMBER}),? (?P<name>(?:{_NAMED} ){{1,4}}?)(?P<kind>{words.STREET_KINDS})\b\.?(?: (?:street|road|lane|drive|close|court|way|avenue|terrace|crescent|gardens|rise)\b)?(?![-'’]))",
     re.IGNORECASE,
 )
 _AFTER_UPPER = re.compile(_TAIL)

@@ -7,6 +7,7 @@ failures in 1; a bug keeps its traceback. Everything heavy is imported inside it
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import click
 
 from shoplm import __version__
-from shoplm.errors import DataError, ShopLMError
+from shoplm.errors import DataError, RunError, ShopLMError
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -103,7 +104,8 @@ def demo(out: Path, language: str, seed: int) -> None:
 @click.option("--shoppers", type=click.IntRange(min=10, max=100_000), default=400, show_default=True)
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> None:
+@click.option("--unknown-consent", type=click.Choice(["granted", "denied"]), help="What holds for shoppers who said neither; granted.")
+def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int, unknown_consent: Any) -> None:
     """Make an empty shop, or a sample one, in FOLDER."""
     from shoplm.data.shop import Shop
     from shoplm.pipeline.demo import fill
@@ -111,6 +113,10 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
 
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise DataError(f"{folder}: exists and is not empty; give a new folder")
+    if unknown_consent is not None:
+        from shoplm.data.privacy import PrivacyConfig, settle
+
+        settle(Shop(folder, create=True), PrivacyConfig(unknown_consent=unknown_consent))
     if not sample:
         Shop(folder, create=True)
         click.echo(f"shop: {folder}\nnext: {_typed('import', 'table', 'reviews.csv', '--shop', folder)}")
@@ -127,6 +133,8 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="Our column name and the file's.")
 @click.option("--strict", is_flag=True, help="Refuse the whole file at its first faulty row.")
 @click.option("--source", help="The foreign system's name, kept with every row; without it the format's, or the file's path.")
+@click.option("--pseudonymise", is_flag=True, help="Replace every id of a person; the key is named by SHOPLM_PSEUDONYM_KEY_FILE.")
+@click.option("--redact", is_flag=True, help="Replace e-mails, numbers, addresses and names in free texts.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def import_(
     format_name: str,
@@ -136,17 +144,56 @@ def import_(
     pairs: tuple[str, ...],
     strict: bool,
     source: str | None,
+    pseudonymise: bool,
+    redact: bool,
     as_json: bool,
 ) -> None:
     """Bring FILES of FORMAT (table: csv, jsonl, parquet) into a shop; a second time changes nothing."""
+    from shoplm.data.privacy import guard_for
     from shoplm.data.shop import Shop
     from shoplm.files import or_gone
 
     with or_gone(shop):
-        report = Shop(shop, create=True).import_files(
-            *files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict, source=source
+        into = Shop(shop, create=True)
+        guard = guard_for(into, pseudonymise=pseudonymise, redacting=redact, environment=os.environ)
+        report = into.import_files(
+            *files, format=format_name, table=table, mapping=_pairs(pairs), strict=strict, source=source, guard=guard
         )
     _show(report.plain(), str(report), as_json, _typed("check", "--shop", shop))
+
+
+@main.command()
+@click.argument("user")
+@click.option("--shop", type=FOLDER, required=True)
+@click.option("--out", type=FILE, help="Write there instead of to stdout.")
+def export(user: str, shop: Path, out: Path | None) -> None:
+    """Everything about one person (any id of theirs), one JSON document a table."""
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.persons import export as run
+
+    documents = run(Shop(shop), user, out)
+    if out is None:
+        for document in documents:
+            click.echo(document)
+    else:
+        click.echo(f"{len(documents)} documents in {out}")
+    click.echo(f"next: {shlex.join(['shoplm', 'erase', user, '--shop', str(shop)])}", err=True)
+
+
+@main.command()
+@click.argument("user")
+@click.option("--shop", type=FOLDER, required=True)
+@click.option("--also", type=FOLDER, multiple=True, help="A folder of runs, reports or bundles outside the shop; may be given several times.")
+@click.option("--json", "as_json", is_flag=True, help="The proof as one JSON object on stdout.")
+def erase(user: str, shop: Path, also: tuple[Path, ...], as_json: bool) -> None:
+    """Erase one person (any id of theirs) from every table, old version and file of a shop, with a proof."""
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.persons import erase as run
+
+    proof = run(Shop(shop), user, also=also)
+    _show(proof.plain(), str(proof), as_json, f"shoplm check --shop {shop}")
+    if not proof.clean:
+        raise RunError(f"{len(proof.found)} files still hold a trace, the first: {proof.found[0]}; remove or retrain them, and erase again")
 
 
 @main.command()

@@ -43,6 +43,22 @@ class View:
         self._con, self._part = con, part
         self._lock = threading.Lock()
         self._ready: set[str] = set()
+        self._barred: dict[tuple[str, str], str] = {}
+
+    def without(self, barred: Mapping[tuple[str, str], pa.Array]) -> View:
+        """The same sight without some rows, in every query and every part; ``rows`` and ``has`` go on counting all.
+
+        Args:
+            barred: by table and column, the values that bar a row; a null bars nothing.
+        """
+        other = View.of(self._folder, self._manifest, self._where)
+        for number, ((table, column), values) in enumerate(barred.items()):
+            name = f"_barred_{number}"
+            other._con.register("_values", pa.table({"value": values}))
+            other._con.execute(f"CREATE TABLE main.{name} AS SELECT value FROM _values WHERE value IS NOT NULL")
+            other._con.unregister("_values")
+            other._barred[contract.table(table).name, contract.table(table)[column].name] = name
+        return other
 
     @staticmethod
     def of(folder: Path, manifest: Manifest, where: str | None) -> View:
@@ -163,7 +179,9 @@ class View:
         numbers = pa.array(range(whole.num_rows), pa.int64())
         position = whole.schema.get_field_index("_id")
         whole = whole.add_column(position, "_row", numbers)
-        return View(self._sights, self._manifest, None, self._con.cursor(), (table, whole))
+        other = View(self._sights, self._manifest, None, self._con.cursor(), (table, whole))
+        other._barred = self._barred
+        return other
 
     def _filtered(self, table: contract.Table, conditions: list[str]) -> Iterator[pa.Table]:
         """The rows of a table with attributes as columns and ``_id``, a few at a time, those that obey the conditions."""
@@ -176,6 +194,7 @@ class View:
     ) -> Iterator[tuple[str, pa.Table]]:
         """What ``select`` says of the rows that obey the conditions, a few rows at a time, with the file that held them."""
         other = View(self._sights, self._manifest, None, self._con.cursor(), self._part)
+        other._barred = self._barred
         everything = " AND ".join(f"(\n{condition}\n)" for condition in conditions) or "true"
         for name in contract.TABLES:  # a condition may look at other tables
             if any(name in condition.lower() for condition in conditions):
@@ -256,13 +275,21 @@ class View:
         rows = f"SELECT {', '.join(names)} FROM {source}"
         attributes = self._attributes(table.name)
         if not attributes:
-            return rows
+            return self._allowed(table, rows)
         pointers = [text_in_sql("/" + name.replace("~", "~0").replace("/", "~1")) for name in attributes]
         columns = [
             f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}" for place, (name, kind) in enumerate(attributes.items(), 1)
         ]
         found = f"SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM ({rows})"
-        return f"SELECT * EXCLUDE (_found), {', '.join(columns)} FROM ({found})"
+        return self._allowed(table, f"SELECT * EXCLUDE (_found), {', '.join(columns)} FROM ({found})")
+
+    def _allowed(self, table: contract.Table, rows: str) -> str:
+        """``rows`` without those of shoppers who said no."""
+        barred = {column: values for (name, column), values in self._barred.items() if name == table.name}
+        if not barred:
+            return rows
+        kept = (f"({name_in_sql(c)} IS NULL OR {name_in_sql(c)} NOT IN (SELECT value FROM main.{values}))" for c, values in barred.items())
+        return f"SELECT * FROM ({rows}) WHERE {' AND '.join(kept)}"
 
     def _open(self, name: str) -> None:
         """Make ``name`` a table that SQL can see."""

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoplm.data import contract, split
+from shoplm.data.consent import learnable
 from shoplm.data.context import as_of
 from shoplm.data.ingest import TableReport
 from shoplm.data.shop import Shop, View
@@ -59,7 +60,7 @@ def origin(
     if shop is not None and data is not None:
         raise DataError(f"two sources of rows, --shop {shop} and --data {data}: give only one of them")
     if shop is not None:
-        yield Origin((shop if isinstance(shop, Shop) else Shop(Path(shop))).view())
+        yield Origin(learnable(shop if isinstance(shop, Shop) else Shop(Path(shop))))
         return
     assert data is not None
     with tempfile.TemporaryDirectory(prefix="shoplm-") as folder:

@@ -157,8 +157,7 @@ def _coded(values: pa.Array | pa.ChunkedArray) -> Codes:
         if len(np.unique(plain[there])) > BINS:
             edges = np.unique(np.quantile(plain[there], np.linspace(0, 1, BINS + 1)[1:-1]))
             return np.where(there, np.searchsorted(edges, plain, side="right"), -1).astype(np.int64)
-    codes = np.asarray(pc.fill_null(whole.dictionary_encode().indices, -1), np.int64)
-    return codes
+    return np.asarray(pc.fill_null(whole.dictionary_encode().indices, -1), np.int64)
 
 
 def crossing_texts(texts: Sequence[str | None], split: np.ndarray[Any, np.dtype[np.str_]]) -> int:

@@ -11,13 +11,15 @@ from shoplm.data.convert import name_in_sql
 from shoplm.data.health.finding import Chart, Finding, ask, number, percent
 from shoplm.data.shop import View
 
-CURRENCIES = frozenset(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK "
-    "DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW "
-    "KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG "
-    "QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND "
-    "VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG".split()
-)
+_CODES = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY
+COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR
+IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR
+MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD
+SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD
+XOF XPF YER ZAR ZMW ZWG
+"""
+CURRENCIES = frozenset(_CODES.split())
 """ISO 4217 codes in use."""
 EXPECTED: dict[str, tuple[str, ...]] = {
     "products": ("description", "price", "availability", "brand", "product_type", "updated_at"),
@@ -118,7 +120,9 @@ def _missing(view: View, name: str) -> list[Finding]:
 
 def _absent(name: str, column: str) -> str:
     quoted = name_in_sql(column)
-    return f"{quoted} is null or length(trim({quoted})) = 0" if contract.table(name)[column].type == contract.TEXT else f"{quoted} is null"
+    return (
+        f"({quoted} is null or length(trim({quoted})) = 0)" if contract.table(name)[column].type == contract.TEXT else f"{quoted} is null"
+    )
 
 
 def _filled(view: View, tables: Sequence[str]) -> list[Chart]:
@@ -210,9 +214,10 @@ def _times(view: View, name: str) -> list[Finding]:
     if not columns:
         return []
     asked = ", ".join(
-        f"count(*) filter ({c} > ingested_at + interval 1 day) as {c}_late, count(*) filter ({c} < timestamp '1995-01-01') as {c}_early, max({c}) as {c}_most"
-        for c in map(name_in_sql, columns)
-    ).replace('"_', "_")
+        f"count(*) filter ({name_in_sql(c)} > ingested_at + interval 1 day) as {c}_late, "
+        f"count(*) filter ({name_in_sql(c)} < timestamp '1995-01-01') as {c}_early, max({name_in_sql(c)}) as {c}_most"
+        for c in columns
+    )
     answer = ask(view, f"select {asked} from {name}")[0]
     for column in columns:
         late, early = answer[f"{column}_late"], answer[f"{column}_early"]

@@ -27,10 +27,10 @@ LINKS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "users": (("user_id", "user_id"),),
     "orders": (("user_id", "user_id"),),
     "ads": (("user_id", "user_id"),),
-    "reviews": (("item_id", "item_id"),),
+    "reviews": (("item_id", "item_id"), ("id", "item_id")),
     "chats": (("conversation_id", "conversation_id"), ("user_id", "user_id")),
     "labels": (("_id", "subject"),),
-    "relations": (("item_id", "head"), ("user_id", "head")),
+    "relations": (("item_id", "head"), ("id", "head"), ("user_id", "head")),
 }
 """For each table of facts, which column of a subject meets which of its own; the first that the subject has."""
 SINGLE = ("products", "users")

@@ -31,6 +31,8 @@ class Histories:
 
     def codes(self, column: str, last: int) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int32]], pa.Array]:
         """(moments, last) int32, ``column`` of the last acts as codes, -1 where there are fewer (in front); and the words."""
+        if not self.acts.num_rows:
+            return np.full((len(self.stop), last), -1, np.int32), pa.array([], pa.string())
         encoded = self.acts[column].combine_chunks().dictionary_encode()
         values = np.asarray(pc.fill_null(encoded.indices, -1), np.int32)
         padded = np.concatenate([values, np.full(1, -1, np.int32)])

@@ -59,9 +59,10 @@ def groups(sketches: Iterable[Sketches]) -> Groups:
     whole = np.concatenate(parts) if parts else np.zeros((0, CELLS), np.uint32)
     leader = np.arange(len(whole))
     said = np.flatnonzero((whole != _EMPTY).sum(1) >= BAND)
-    for start in range(0, CELLS, BAND):
-        band = whole[said, start : start + BAND].astype(np.uint64)
-        filled = (band != _EMPTY).all(1)
+    bands = [slice(start, start + BAND) for start in range(0, CELLS, BAND)]
+    for cells in [*bands, slice(0, CELLS)]:  # a short text may fill no band, but its copy fills the same cells
+        band = whole[said, cells].astype(np.uint64)
+        filled = (band != _EMPTY).all(1) | (cells.stop - cells.start == CELLS)
         key = np.zeros(len(said), np.uint64)
         for column in band.T:
             key = _mixed(key ^ column)

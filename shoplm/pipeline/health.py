@@ -22,25 +22,13 @@ from shoplm.evaluate.shop_page import ShopPage, write_page
 LOOKED_AT = 20_000
 """Rows of a table in which a leak is looked for."""
 _TARGETS: Mapping[str, tuple[str, ...]] = {
-    "reviews": ("rating",), "chats": ("intent", "csat"), "ads": ("clicked", "converted"), "orders": ("status",), "events": ("event_name",),
+    "reviews": ("rating",), "chats": ("intent", "csat"), "ads": ("clicked", "converted"), "orders": ("status",),
 }  # fmt: skip
 _OWN: Mapping[str, tuple[str, ...]] = {
     "chats": ("is_oos", "turn", "role"),
     "orders": ("status_at",),
-    "events": (
-        "quantity",
-        "event_value",
-        "transaction_id",
-        "search_term",
-        "item_list_name",
-        "index",
-        "item_id",
-        "price",
-        "currency",
-        "impression",
-    ),
 }
-"""Columns that belong to a target by the meaning of the table: a search has a term, a purchase a quantity."""
+"""Columns that belong to a target by the meaning of the table."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def test_equal_texts_are_one_group_and_any_text_has_one(texts):
     assert len(group) == len(texts)
     twice = near.groups([near.sketch(texts), near.sketch(texts)])
     long = [bool(text) and len("".join(filter(str.isalnum, text.casefold()))) >= near.SHORT for text in texts]
-    filled = (near.sketch(texts) != near._EMPTY).sum(1) >= 2 * near.CELLS // 3 if texts else []
-    for place, (is_long, is_full) in enumerate(zip(long, filled, strict=True)):
-        if is_long and is_full:
+    said = [(row != near._EMPTY).sum() >= near.BAND for row in near.sketch(texts)]
+    for place, (is_long, is_said) in enumerate(zip(long, said, strict=True)):
+        if is_long and is_said:
             assert twice[place] == twice[place + len(texts)]

@@ -198,13 +198,15 @@ def erase(user: str, shop: Path, also: tuple[Path, ...], as_json: bool) -> None:
 
 @main.command()
 @click.option("--shop", type=FOLDER, required=True)
+@click.option("--out", type=FILE, help="Write a page with pictures there (.html).")
+@click.option("--mark", is_flag=True, help="Write likely fake reviews to the labels; none is dropped.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def check(shop: Path, as_json: bool) -> None:
-    """What is in a shop, and what is wrong with it."""
+def check(shop: Path, out: Path | None, mark: bool, as_json: bool) -> None:
+    """What is in a shop, and what is wrong with it, each thing with its fix."""
     from shoplm.data.shop import Shop
-    from shoplm.pipeline.health import check as look
+    from shoplm.pipeline import health
 
-    found = look(Shop(shop))
+    found = health.look(Shop(shop), out=out, mark_fakes=mark)
     _show(found.plain(), str(found), as_json, _typed("train", "sentiment", "--shop", shop, "--out", "sentiment"))
 
 

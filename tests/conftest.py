@@ -12,7 +12,11 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anybody imports huggingface_hub, which reads it once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("untimed")
 
 KINDS = ("bert", "roberta", "gpt2", "llama")
 DEPTH = {"bert": 3, "roberta": 2, "gpt2": 3, "llama": 4}

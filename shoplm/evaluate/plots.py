@@ -121,6 +121,78 @@ def whisker(value: float, low: float, high: float, least: float, most: float) ->
     return _svg(f"{value:.3f} from {low:.3f} to {high:.3f}", body, 120, 16, most=120)
 
 
+def bars(labels: Sequence[str], values: Sequence[float], *, hot: Sequence[str] = (), most: float | None = None) -> str:
+    """Lying bars, one a label, the value at its end; labels of ``hot`` in the colour of warnings.
+
+    Args:
+        labels: N, at most 26 letters of each are shown.
+        values: N, 0 or more.
+        hot: labels to point at.
+        most: the value of a full bar; None = the largest.
+    """
+    if not labels:
+        return ""
+    row, full = 21, most or max(max(values), 1e-9)
+    parts = []
+    for place, (label, value) in enumerate(zip(labels, values, strict=True)):
+        y = 4 + row * place
+        shown = escape(label if len(label) <= 26 else label[:25] + "…")
+        wide = 226 * min(max(value / full, 0.0), 1.0)
+        tone = "fill hot" if label in hot else "fill"
+        parts.append(
+            f'<text x="172" y="{y + 12}" class="name" text-anchor="end">{shown}</text><rect x="180" y="{y + 1}" width="226" height="14" rx="3" class="empty"/>'
+        )
+        parts.append(
+            f'<rect x="180" y="{y + 1}" width="{wide:.1f}" height="14" rx="3" class="{tone}"><title>{shown}: {value:.4g}</title></rect>'
+        )
+        parts.append(f'<text x="412" y="{y + 12}" class="tick">{_short(round(value, 2))}</text>')
+    return _svg("bars", "".join(parts), WIDTH, 8 + row * len(labels))
+
+
+def lines(labels: Sequence[str], series: Sequence[Sequence[float]], *, up: str, log: bool = False) -> str:
+    """Several lines over the same labels, classes ``s0`` to ``s5`` in their order; a lone point is a dot.
+
+    Args:
+        labels: N, of which about five are written below.
+        series: at most 6 of N values; NaN breaks a line.
+        up: what the values are.
+        log: a logarithmic scale, for series of very different size; values of 0 are left out.
+    """
+    drawn = [np.asarray(one, float) for one in series[:6]]
+    if log:
+        drawn = [np.log10(np.where(one > 0, one, np.nan)) for one in drawn]
+    known = np.concatenate([one[np.isfinite(one)] for one in drawn]) if drawn else np.array([])
+    if not len(known) or len(labels) < 2:
+        return ""
+    low, high = (
+        (math.floor(known.min()), max(math.ceil(known.max()), math.floor(known.min()) + 1))
+        if log
+        else (0.0, float(known.max()) * 1.08 or 1.0)
+    )
+    frame, x = _Frame(0, len(labels) - 1, low, high), np.arange(len(labels), dtype=float)
+    parts = []
+    for tick in range(int(low), int(high) + 1) if log else _ticks(low, high):
+        y = frame.y(tick)
+        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
+        parts.append(
+            f'<text x="{LEFT - 7}" y="{y + 4:.1f}" class="tick" text-anchor="end">{_short(10.0**tick) if log else f"{tick:.4g}"}</text>'
+        )
+    step = max(1, math.ceil(len(labels) / 5))
+    for place in range(0, len(labels), step):
+        parts.append(
+            f'<text x="{frame.x(place):.1f}" y="{HEIGHT - BOTTOM + 17}" class="tick" text-anchor="middle">{escape(labels[place])}</text>'
+        )
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(f'<text transform="translate(13 {middle}) rotate(-90)" class="name" text-anchor="middle">{escape(up)}</text>')
+    for number, one in enumerate(drawn):
+        parts.append(f'<path d="{frame.path(x, one)}" class="line s{number}"/>')
+        alone = np.isfinite(one) & ~np.isfinite(np.append(one[1:], np.nan)) & ~np.isfinite(np.append([np.nan], one[:-1]))
+        parts += [
+            f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="2.5" class="dot"/>' for a, b in zip(x[alone], one[alone], strict=True)
+        ]
+    return _svg(f"{up} over time", "".join(parts))
+
+
 class _Frame:
     """A plot's inside: data to pixels."""
 

@@ -198,10 +198,12 @@ def render(report: Report) -> str:
     import jinja2
     from markupsafe import Markup
 
-    template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
     judgement = report.judgement
-    page: str = environment.from_string(template).render(
+    page: str = environment.get_template("report.html.j2").render(
         report=report,
         tone=_tone(report),
         metrics=_metric_rows(report, Markup),

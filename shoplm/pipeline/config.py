@@ -14,6 +14,7 @@ import pydantic
 
 from shoplm import task as tasks
 from shoplm.config import Config, override, read_yaml
+from shoplm.data.split import Kind
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
 from shoplm.text.tokenize import TextConfig
@@ -28,6 +29,10 @@ class SplitConfig(Config):
     test: float = pydantic.Field(default=0.1, ge=0, lt=1)
     """Share of the rows that are judged once, at the end."""
     split_seed: int = 0
+    kind: Kind = "group"
+    """What parts the rows: ``group`` (equal texts stay together), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``."""
+    held_out: str | None = None
+    """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
 
     @pydantic.model_validator(mode="after")
     def _leaves_rows(self) -> SplitConfig:

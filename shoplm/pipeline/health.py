@@ -1,21 +1,34 @@
-"""check: what is in a shop, what is wrong with it, and what to do about each thing."""
+"""check: what is in a shop, what is wrong with it, and what to do about each thing, in words and on one page."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shoplm.data.shop import Shop, View
-from shoplm.evaluate.report import Finding
+import pyarrow as pa
+import pyarrow.compute as pc
 
-BOT_VIEWS_A_MINUTE = 30
-"""More acts of one shopper within a minute than a person makes."""
-COPIES = 2
-"""A long review text that stands at so many products was hardly written about each of them."""
-RARE_ROWS = 10
-"""Fewer rows than this teach a label badly."""
+from shoplm.data import contract, fakes, leaks
+from shoplm.data.fakes import Marks
+from shoplm.data.health import behaviour, columns, drift, sources
+from shoplm.data.health.finding import Chart, Finding, percent
+from shoplm.data.shop import Shop, View
+from shoplm.errors import DataError
+from shoplm.evaluate.shop_page import ShopPage, write_page
+
+LOOKED_AT = 20_000
+"""Rows of a table in which a leak is looked for."""
+_TARGETS: Mapping[str, tuple[str, ...]] = {
+    "reviews": ("rating",), "chats": ("intent", "csat"), "ads": ("clicked", "converted"), "orders": ("status",),
+}  # fmt: skip
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "chats": ("is_oos", "turn", "role"),
+    "orders": ("status_at",),
+}
+"""Columns that belong to a target by the meaning of the table."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +38,85 @@ class Health:
     data_version: str
     counts: Mapping[str, int]
     findings: Sequence[Finding]
+    charts: Sequence[Chart] = ()
+    marks: Marks = field(default_factory=lambda: Marks({}))
+    seconds: float = 0.0
+    page: Path | None = None
+    """Where the page was written."""
+    written: int | None = None
+    """How many new marks were written; None = none were asked for."""
 
     def plain(self) -> dict[str, Any]:
         """As plain values, for ``--json``."""
         return {
             "data_version": self.data_version,
             "counts": dict(self.counts),
-            "findings": [{"severity": finding.severity, "text": finding.text} for finding in self.findings],
+            "findings": [finding.plain() for finding in self.findings],
+            "fake_reviews": {"likely": len(self.marks), "rules": self.marks.by_rule(), "newly_marked": self.written},
+            "page": None if self.page is None else str(self.page),
+            "seconds": round(self.seconds, 2),
         }
 
     def __str__(self) -> str:
         lines = [f"{table}: {rows:,} rows" for table, rows in self.counts.items()]
-        lines += [f"[{finding.severity}] {finding.text}" for finding in self.findings] or ["nothing wrong was found"]
+        lines += [f"[{finding.severity}] {finding}" for finding in self.findings] or ["nothing wrong was found"]
+        lines += [] if self.written is None else [f"marked: {self.written:,} likely fake reviews, now in labels (task {fakes.TASK})"]
+        lines += [] if self.page is None else [f"page: {self.page}"]
         return "\n".join(lines)
 
 
 def check(shop: Shop) -> Health:
-    """Look through every table that the shop has."""
+    """Look through every table that the shop has; nothing is changed."""
+    begin = time.perf_counter()
     view = shop.view()
-    findings = [*_quarantine(shop), *_products(view), *_reviews(view), *_events(view), *_chats(view)]
+    tables = [name for name in contract.TABLES if view.has(name)]
+    findings, charts = list(_quarantine(shop)), []
+    for look in (columns.examine, behaviour.examine, drift.examine, sources.examine):
+        found, drawn = look(view, tables)
+        findings += found
+        charts += drawn
+    for name in tables:
+        findings += _leaks(view, name)
+    marks = fakes.find(view) if "reviews" in tables else Marks({})
+    findings += _fakes(view, marks)
     order = {"wrong": 0, "warning": 1, "note": 2}
-    return Health(view.data_version, shop.counts(), sorted(findings, key=lambda finding: order[finding.severity]))
+    findings.sort(key=lambda finding: (order[finding.severity], finding.check != "quarantine", finding.table, -finding.rows))
+    return Health(view.data_version, shop.counts(), findings, charts, marks, time.perf_counter() - begin)
+
+
+def look(shop: Shop, *, out: Path | None = None, mark_fakes: bool = False) -> Health:
+    """Check a shop, and write the page or the marks if asked for.
+
+    Raises:
+        DataError: ``out`` is a folder.
+        ResourceError: a place cannot be written.
+    """
+    if out is not None and out.is_dir():
+        raise DataError(f"--out {out}: is a folder; give a file, such as {out / 'check.html'}")
+    found = check(shop)
+    if mark_fakes:
+        found = replace(found, written=mark(shop, found.marks, time.time_ns() // 1000))
+    if out is not None:
+        facts = {"shop": str(shop.path), "data version": found.data_version, "looked at in": f"{found.seconds:.1f} s"}
+        commands = [f"shoplm check --shop {shop.path} --mark"] if len(found.marks) else []
+        commands.append(f"shoplm train sentiment --shop {shop.path} --out sentiment")
+        write_page(ShopPage(f"The health of {shop.path.name}", found.counts, found.findings, found.charts, facts, commands), out)
+        found = replace(found, page=out)
+    return found
+
+
+def mark(shop: Shop, marks: Marks, now_us: int) -> int:
+    """Write the marks that are not there yet as rows of ``labels``; how many those were.
+
+    Raises:
+        ResourceError: the shop cannot be written; it is as it was.
+    """
+    rows = marks.rows(now_us)
+    there = shop.view().sql(f"select subject from labels where task = '{fakes.TASK}' and by = 'rule'")["subject"]
+    rows = rows.filter(pc.invert(pc.is_in(rows["subject"], value_set=pa.array(there.to_pylist(), pa.string()))))
+    if rows.num_rows:
+        shop.upsert("labels", rows, strict=True)
+    return int(rows.num_rows)
 
 
 def _quarantine(shop: Shop) -> list[Finding]:
@@ -53,12 +124,8 @@ def _quarantine(shop: Shop) -> list[Finding]:
     for folder in sorted((shop.path / "quarantine").glob("*")):
         rows = sum(_lines(file) for file in folder.rglob("*.jsonl"))
         if rows:
-            found.append(
-                Finding(
-                    "wrong",
-                    f"{folder.name}: {rows:,} rows break the contract and stand in {folder}; each line names the column and the fix",
-                )
-            )
+            text = f"{rows:,} rows break the contract and stand in {folder}"
+            found.append(Finding("wrong", "quarantine", folder.name, "", text, "each line names the column and the fix", rows, 0))
     return found
 
 
@@ -67,84 +134,25 @@ def _lines(file: Path) -> int:
         return sum(1 for line in lines if line.strip())
 
 
-def _count(view: View, query: str) -> int:
-    return int(view.sql(query).column(0)[0].as_py() or 0)
+def _leaks(view: View, name: str) -> list[Finding]:
+    targets = [target for target in _TARGETS.get(name, ()) if target in contract.table(name).by_name]
+    found: dict[str, Finding] = {}
+    for part in view.parts(name, rows=LOOKED_AT) if targets else ():
+        for target in targets:
+            for leak in leaks.suspects(part.table, part.table[target], target, contract.table(name), _OWN.get(name, ())):
+                fix = "rename or drop it before import, or never let a model read it"
+                found.setdefault(
+                    leak.column, Finding("warning", "leak", name, leak.column, str(leak), fix, round(leak.share * leak.rows), leak.rows)
+                )
+        break
+    return list(found.values())
 
 
-def _products(view: View) -> list[Finding]:
-    if not view.has("products"):
+def _fakes(view: View, marks: Marks) -> list[Finding]:
+    if not len(marks):
         return []
-    bare = _count(view, "select count(*) from products where description is null or length(trim(description)) = 0")
-    free = _count(view, "select count(*) from products where price = 0")
-    found = []
-    if bare:
-        found.append(Finding("warning", f"products: {bare:,} have no description, so that only their title speaks for them; write one"))
-    if free:
-        found.append(Finding("wrong", f"products: {free:,} cost 0; correct the price or set availability to out_of_stock"))
-    return found
-
-
-def _reviews(view: View) -> list[Finding]:
-    if not view.has("reviews"):
-        return []
-    found = []
-    mute = _count(view, "select count(*) from reviews where length(trim(concat_ws(' ', title, body))) = 0")
-    if mute:
-        found.append(Finding("note", f"reviews: {mute:,} hold no words; they count as stars and teach no text model"))
-    copied = _count(
-        view,
-        f"""select coalesce(sum(n), 0) from (select count(*) as n, count(distinct item_id) as items from reviews
-            where length(body) >= 40 group by lower(trim(body))) where items >= {COPIES}""",
-    )
-    if copied:
-        found.append(
-            Finding(
-                "wrong",
-                f"reviews: {copied:,} have the very words of a review of another product: likely copied or fake; look before you trust them",
-            )
-        )
-    low = view.sql("select round(rating) as stars, count(*) as n from reviews where rating is not null group by 1 order by 2")
-    if len(low):
-        stars, rows, whole = low["stars"].to_pylist(), low["n"].to_pylist(), sum(low["n"].to_pylist())
-        if rows[-1] > 0.5 * whole:
-            share = 100 * rows[-1] / whole
-            found.append(Finding("note", f"reviews: {share:.0f} % give {stars[-1]:.0f} stars, so accuracy alone flatters: read macro-F1"))
-    return found
-
-
-def _events(view: View) -> list[Finding]:
-    if not view.has("events"):
-        return []
-    bots = view.sql(
-        f"""select coalesce(user_id, user_pseudo_id) as who, max(n) as most from
-              (select user_id, user_pseudo_id, date_trunc('minute', event_time) as minute, count(*) as n from events group by all)
-            group by 1 having max(n) > {BOT_VIEWS_A_MINUTE}"""
-    )
-    if not len(bots):
-        return []
-    most = max(bots["most"].to_pylist())
-    return [
-        Finding(
-            "warning",
-            f"events: {len(bots):,} visitor(s) act like a machine, up to {most:,} acts in a minute; leave them out before you count tastes",
-        )
-    ]
-
-
-def _chats(view: View) -> list[Finding]:
-    if not view.has("chats"):
-        return []
-    found = []
-    rows = view.sql("select intent, count(*) as n from chats where role = 'user' and intent is not null group by 1 order by 2, 1")
-    rare = [(intent, n) for intent, n in zip(rows["intent"].to_pylist(), rows["n"].to_pylist(), strict=True) if n < RARE_ROWS]
-    if rare:
-        found.append(
-            Finding(
-                "warning",
-                f"chats: {len(rare)} intents have fewer than {RARE_ROWS} turns (`{rare[0][0]}` has {rare[0][1]}); collect more or merge them",
-            )
-        )
-    unlabelled = _count(view, "select count(*) from chats where role = 'user' and intent is null")
-    if unlabelled:
-        found.append(Finding("note", f"chats: {unlabelled:,} user turns carry no intent and teach none"))
-    return found
+    rows, there = view.rows("reviews"), fakes.marked(view)
+    rules = ", ".join(f"{count:,} {rule}" for rule, count in sorted(marks.by_rule().items()))
+    text = f"{len(marks):,} ({percent(len(marks), rows)}) are likely copied or fake ({rules}); {there:,} of them are marked"
+    fix = "look before you trust them: shoplm check --mark writes them to labels, none is dropped"
+    return [Finding("warning", "fake_review", "reviews", "body", text, fix, len(marks), rows)]

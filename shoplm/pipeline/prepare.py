@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoplm.data import contract, split
+from shoplm.data import contract
 from shoplm.data.consent import learnable
 from shoplm.data.context import as_of
 from shoplm.data.ingest import TableReport
@@ -27,6 +27,7 @@ from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
+from shoplm.pipeline.dividing import Division, leaking
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments, Task
 from shoplm.text.tokenize import Tokenizer, Tokens
@@ -146,19 +147,22 @@ class Piece:
 
 
 def moments_of(
-    view: View, task: Task, settings: Any, config: SplitConfig, where: str | None
+    view: View, task: Task, settings: Any, config: SplitConfig, where: str | None, division: Division | None = None
 ) -> Iterator[tuple[View, Moments, npt.NDArray[np.str_]]]:
     """The task's moments part by part with the split of each, in memory that does not grow with the table."""
+    division = division or Division.of(view, task, settings, config, where, PART_ROWS)
     for part in view.parts(task.subject, rows=PART_ROWS, where=where):
         moments = task.moments(part, settings)
         if len(moments):
-            yield part, moments, np.asarray(split.assign(moments.split, moments.group, config.split_seed, config.valid, config.test))
+            yield part, moments, division.words(part, moments)
 
 
-def pieces(view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None) -> Iterator[Piece]:
+def pieces(
+    view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None, division: Division | None = None
+) -> Iterator[Piece]:
     """The same moments with what the backbone reads about them."""
     table = contract.TABLES[task.subject]
-    for part, moments, chosen in moments_of(view, task, settings, config, where):
+    for part, moments, chosen in moments_of(view, task, settings, config, where, division):
         rows = moments.row.to_numpy(zero_copy_only=False)
         contexts = as_of(part.table, rows, moments.at_us.to_numpy(zero_copy_only=False), table)
         prompts = [task.prompt(contexts[at]) for at in range(len(contexts))]
@@ -207,8 +211,10 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     texts: list[str] = []
     groups: list[int] = []
     targets: dict[str, list[pa.Array]] = {}
+    settings = config.settings(config_name(task))
+    division = Division.of(view, task, settings, config.split, config.where, PART_ROWS)
     with progress.bar(f"{task.subject}: reading and tokenising", view.rows(task.subject)) as advance:
-        for piece in pieces(view, task, config.settings(config_name(task)), tokenizer, config.split, config.where):
+        for piece in pieces(view, task, settings, tokenizer, config.split, config.where, division):
             ids += piece.ids
             tokens.append(piece.tokens)
             splits.append(piece.split)
@@ -219,6 +225,9 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
             advance(len(piece.ids))
     if not ids:
         raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; {_lacking(view, task, ())}")
+    progress.say(f"split by {config.split.kind}: {division.report()}")
+    for line in leaking(view, task, settings, config.where):
+        progress.say(line)
     order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)
     split_of = np.concatenate(splits)
     where: dict[int, set[str]] = {}

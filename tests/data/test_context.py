@@ -1,6 +1,7 @@
 """Nothing at or after the moment ever appears."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplm.data import contract
-from shoplm.data.context import as_of
+from shoplm.data.context import LINKS, SINGLE, as_of
+from shoplm.data.history import histories
 
 ACTS = st.lists(
     st.tuples(st.sampled_from(["u1", "u2", None]), st.integers(0, 9), st.sampled_from([None, 0, 1]), st.integers(0, 99)),
@@ -83,3 +85,177 @@ def test_the_status_of_an_order_is_known_from_its_own_time_on():
     found = as_of(order, np.zeros(3, np.int64), np.array([999, 4_999, 5_000]), contract.table("orders")).subject
     assert found["ordered_at"].is_valid().to_pylist() == [False, True, True]
     assert found["status"].to_pylist() == [None, None, "shipped"]
+
+
+MAKE = {
+    contract.TEXT: lambda n: f"t{n}", contract.WHOLE: lambda n: n, contract.NUMBER: float, contract.MONEY: lambda n: Decimal(n), contract.FLAG: lambda n: n % 2 == 0,
+    contract.TIME: lambda n: n, contract.LIST: lambda n: [f"t{n}"],
+}  # fmt: skip
+CLOCKS = st.one_of(st.none(), st.integers(0, 6))
+
+
+def rows_of(table, rows):
+    """``rows`` of (clock, updated, owner) as a contract table in which every column holds the row's number."""
+    arrays = {}
+    for column in table.columns:
+        values = [MAKE[column.type](number) for number in range(len(rows))]
+        if column.name == table.updated:
+            values = [updated for _, updated, _ in rows]
+        elif column.name == table.clock:
+            values = [clock for clock, _, _ in rows]
+        arrays[column.name] = pa.array(values, column.type)
+    if table.name in LINKS:
+        key = LINKS[table.name][0][1]
+        arrays[key] = pa.array([owner for _, _, owner in rows], pa.string())
+    arrays["extra"] = pa.array([f"x{number}" for number in range(len(rows))])
+    return pa.table(arrays)
+
+
+@pytest.mark.parametrize("name", sorted(contract.TABLES))
+@given(data=st.data())
+def test_no_column_of_any_table_is_shown_before_the_contract_says_it_is_known(name, data):
+    table = contract.TABLES[name]
+    rows = data.draw(st.lists(st.tuples(CLOCKS, CLOCKS, st.just("o")), min_size=1, max_size=4))
+    moments = data.draw(st.lists(st.tuples(st.integers(0, len(rows) - 1), st.integers(-1, 8)), max_size=5))
+    stored = rows_of(table, rows)
+    found = as_of(stored, np.array([r for r, _ in moments], np.int64), np.array([m for _, m in moments], np.int64), table)
+    for (row, now), context in zip(moments, found, strict=True):
+        clock, updated, _ = rows[row]
+        clock = None if table.clock is None else clock
+        updated = updated if table.updated else clock
+        for column in stored.schema.names:
+            when = (
+                table[column].known if column in table.by_name else table["attributes"].known if "attributes" in table.by_name else "always"
+            )
+            if column in table.key or when == "always":
+                shown = True
+            elif when == "later":
+                shown = False
+            else:
+                since = updated if when == "updated_at" else clock
+                shown = since is None or since <= now
+            assert context.subject[column] == (stored[column][row].as_py() if shown else None), column
+
+
+@pytest.mark.parametrize("name", sorted(LINKS))
+@given(data=st.data())
+def test_no_fact_beside_the_subject_is_known_later_than_the_moment_and_the_order_of_rows_never_shows(name, data):
+    table = contract.TABLES[name]
+    rows = data.draw(st.lists(st.tuples(CLOCKS, CLOCKS, st.sampled_from(["a", "b"])), max_size=6))
+    moments = data.draw(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(-1, 8)), min_size=1, max_size=4))
+    stored = rows_of(table, rows)
+    ours = LINKS[name][0][0]
+    subject = pa.table({"review_id": [f"r{i}" for i in range(len(moments))], ours: pa.array([who for who, _ in moments], pa.string())})
+    now = np.array([at for _, at in moments], np.int64)
+
+    def ask(facts):
+        return as_of(subject, np.arange(len(moments)), now, contract.REVIEWS, facts={name: facts})
+
+    shuffled = stored.take(pa.array(data.draw(st.permutations(range(len(rows)))), pa.int64()))
+    for (who, at), context, other in zip(moments, ask(stored), ask(shuffled), strict=True):
+        seen = [row.plain() for row in context.known(name)]
+        assert seen == [row.plain() for row in other.known(name)]
+        numbers = [n for n, (_, _, owner) in enumerate(rows) if owner == who]
+        if name not in SINGLE and table.clock is not None:
+            numbers = [n for n in numbers if rows[n][0] is not None and rows[n][0] < at]
+            assert len(seen) == len(numbers)
+            if not hides(table):
+                assert sorted(row["extra"] for row in context.known(name)) == sorted(f"x{n}" for n in numbers)
+        elif name in SINGLE:
+            assert len(seen) == min(1, len(numbers))
+        for row in context.known(name):
+            for column in table.columns:
+                if column.known == "later":
+                    assert row[column.name] is None
+                if column.known == "updated_at" and row[column.name] is not None:
+                    assert row[table.updated or table.clock] <= moment(at)
+
+
+def hides(table):
+    """Are columns that the contract does not name known later, like its attributes?"""
+    return "attributes" in table.by_name and table["attributes"].known == "later"
+
+
+def moment(at):
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=at)
+
+
+@given(
+    versions=st.lists(st.tuples(CLOCKS, st.integers(1, 9)), max_size=3, unique_by=lambda v: v[0]),
+    acts=st.lists(st.tuples(st.integers(0, 6), st.one_of(st.none(), st.integers(10, 19))), max_size=4),
+    now=st.integers(-1, 8),
+)
+def test_a_price_is_the_newest_that_was_seen_before_the_moment(versions, acts, now):
+    products = pa.table({"id": pa.array(["i"] * len(versions)).cast(pa.string()), "title": pa.array([f"v{price}" for _, price in versions], pa.string()),
+                         "price": pa.array([price for _, price in versions], pa.int64()), "updated_at": pa.array([at for at, _ in versions], contract.TIME)})  # fmt: skip
+    shown = pa.table({"event_id": pa.array([f"{n}" for n in range(len(acts))], pa.string()), "item_id": pa.array(["i"] * len(acts), pa.string()),
+                      "event_time": pa.array([at for at, _ in acts], contract.TIME), "user_id": pa.array(["u"] * len(acts), pa.string()),
+                      "price": pa.array([price for _, price in acts], pa.int64())})  # fmt: skip
+    context = as_of(
+        pa.table({"review_id": ["r"], "item_id": ["i"]}),
+        np.array([0]),
+        np.array([now]),
+        contract.REVIEWS,
+        shown,
+        facts={"products": products},
+    )[0]
+    if not versions:
+        assert context.item is None
+        return
+    listed = max(((at, price) for at, price in versions if at is not None and at <= now), default=None)
+    acted = [(at, n) for n, (at, price) in enumerate(acts) if price is not None and at < now]
+    expected = listed[1] if listed else None
+    if acted and (listed is None or max(acted)[0] >= listed[0]):
+        expected = acts[max(acted)[1]][1]
+    assert context.item.price == expected
+    assert context.item.title is not None
+
+
+def test_a_label_is_known_only_after_it_was_given_and_never_at_its_own_moment():
+    reviews = pa.table({"review_id": ["r"], "item_id": ["i"], "created_at": pa.array([0], contract.TIME)})
+    labels = pa.table(
+        {"task": ["mood"], "subject": ["r"], "name": ["mood"], "by": ["person"], "value": ["glad"], "at": pa.array([100], contract.TIME)}
+    )
+    found = as_of(reviews, np.zeros(3, np.int64), np.array([99, 100, 101]), contract.REVIEWS, facts={"labels": labels})
+    assert [[label.value for label in context.labels] for context in found] == [[], [], ["glad"]]
+
+
+def test_a_fact_without_a_time_of_its_own_counts_from_when_it_came_in():
+    products = pa.table(
+        {
+            "id": ["i"],
+            "title": ["cup"],
+            "price": [5],
+            "updated_at": pa.array([None], contract.TIME),
+            "ingested_at": pa.array([50], contract.TIME),
+        }
+    )
+    reviews = pa.table({"review_id": ["r"], "item_id": ["i"]})
+    found = as_of(reviews, np.zeros(2, np.int64), np.array([49, 50]), contract.REVIEWS, facts={"products": products})
+    assert [(context.item.title, context.item.price) for context in found] == [("cup", None), ("cup", 5)]
+    assert [(context.item.title, context.item.price) for context in found.take(np.array([1]))] == [("cup", 5)]
+
+
+def test_facts_that_nothing_leads_to_are_refused():
+    with pytest.raises(ValueError, match="no subject leads to `spend`"):
+        as_of(SUBJECT, np.array([0]), np.array([0]), contract.REVIEWS, facts={"spend": contract.TABLES["spend"].schema.empty_table()})
+
+
+@given(data=st.data())
+def test_streamed_histories_are_those_of_as_of(data):
+    names = ["a", "b", "c", "d"]
+    acts = sorted(data.draw(st.lists(st.tuples(st.sampled_from(names), st.integers(0, 9)), max_size=20)))
+    asked = sorted(data.draw(st.lists(st.tuples(st.sampled_from([*names, "e"]), st.integers(-1, 10)), max_size=12)))
+    last, size, cut = data.draw(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5)))
+    shown = pa.table({"user_id": pa.array([who for who, _ in acts], pa.string()), "event_time": pa.array([at for _, at in acts], contract.TIME),
+                      "event_id": pa.array([f"{n:03d}" for n in range(len(acts))], pa.string())})  # fmt: skip
+    moments = pa.table(
+        {"user_id": pa.array([who for who, _ in asked], pa.string()), "at_us": pa.array([at for _, at in asked], pa.int64())}
+    )
+    subject = moments.append_column("review_id", moments["user_id"])
+    plain = as_of(subject, np.arange(len(asked)), np.array([at for _, at in asked], np.int64), contract.REVIEWS, shown, last=last)
+    streamed = []
+    for piece in histories((shown.slice(at, cut) for at in range(0, len(acts), cut)), [moments], last, rows=size):
+        codes, words = piece.codes("event_id", last)
+        streamed += [[words[int(code)].as_py() for code in row if code >= 0] for row in codes]
+    assert streamed == [[act.event_id for act in context.history] for context in plain]

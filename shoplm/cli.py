@@ -99,15 +99,17 @@ def demo(out: Path, language: str, seed: int) -> None:
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--sample", is_flag=True, help="Fill it with the sample shop.")
-@click.option("--shoppers", type=click.IntRange(min=10, max=100_000), default=400, show_default=True)
+@click.option("--sample", is_flag=True, help="Fill it with a simulated shop.")
+@click.option("--shoppers", type=click.IntRange(min=10, max=20_000_000), default=400, show_default=True)
+@click.option("--products", type=click.IntRange(min=12, max=100_000), default=2000, show_default=True)
+@click.option("--weeks", type=click.IntRange(min=2, max=520), default=104, show_default=True, help="How long the shop is watched.")
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--variant", type=click.Choice(["standard", "popularity", "shift"]), default="standard", show_default=True)
+@click.option("--truth", type=FOLDER, help="A folder for what only the simulation knows: tastes, chances, what is fake.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> None:
-    """Make an empty shop, or a sample one, in FOLDER."""
+def new(folder: Path, sample: bool, truth: Path | None, **given: Any) -> None:
+    """Make an empty shop, or a simulated one, in FOLDER."""
     from shoplm.data.shop import Shop
-    from shoplm.pipeline.demo import fill
-    from shoplm.pipeline.progress import Terminal
 
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise DataError(f"{folder}: exists and is not empty; give a new folder")
@@ -115,8 +117,13 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int) -> 
         Shop(folder, create=True)
         click.echo(f"shop: {folder}\nnext: shoplm import table reviews.csv --shop {folder}")
         return
-    report = fill(folder, shoppers=shoppers, language=language, seed=seed, progress=Terminal())
-    click.echo(f"{report}\nshop: {folder}\nnext: shoplm check --shop {folder}")
+    from shoplm.pipeline.demo import fill
+    from shoplm.pipeline.progress import Terminal
+    from shoplm.world.settings import WorldConfig
+
+    report = fill(folder, WorldConfig.of(given), Terminal(), truth)
+    told = f"\ntruth: {truth}" if truth else ""
+    click.echo(f"{report}\nshop: {folder}{told}\nnext: shoplm check --shop {folder}")
 
 
 @main.command("import")

@@ -29,6 +29,8 @@ VISIT_CHANNELS = (*ORGANIC, *(f"ad_{name}" for name in CHANNELS))
 DEVICES = ("mobile", "mobile", "desktop", "tablet")
 RECENT = 10
 """Products looked at that a shop remembers of a shopper."""
+USUAL_CLICKS = 1.4
+"""Clicks that a first page may expect where nobody is pleased or displeased with it."""
 BLOCK = 20_000
 """Visits that are played at once: this and not the number of visits sets the memory."""
 _HOURS = np.array([1, 0.5, 0.3, 0.2, 0.2, 0.4, 1, 2, 3, 3.5, 4, 4, 4.5, 4, 4, 4, 4.5, 5, 6, 7, 7.5, 7, 5, 2.5])
@@ -204,7 +206,7 @@ class World:
         self._recent[who, (self._pointer[who] + place) % RECENT] = item
         np.add.at(self._pointer, who, 1)
         np.add.at(self._visits, shopper, 1)
-        good = np.clip((acts.p_click[: len(shopper)].sum(axis=1) - 0.75) / 0.5, -1.5, 1.5)  # how useful the first page was
+        good = np.clip((acts.p_click[: len(shopper)].sum(axis=1) - USUAL_CLICKS) / 0.7, -1.5, 1.5)
         count = np.bincount(shopper, minlength=len(self.people))
         mean = np.bincount(shopper, good, minlength=len(self.people)) / np.maximum(count, 1)
         keep = 0.85**count
@@ -253,8 +255,3 @@ def joined(parts: list[Orders]) -> Orders:
     """Order lines one after the other."""
     return Orders(*(np.concatenate([getattr(part, name) for part in parts]) for name in Orders.__dataclass_fields__))
 
-
-def day_of(at_us: Ints) -> Ints:
-    """Whole days since the world began."""
-    days: Ints = (at_us - START_US) // DAY_US
-    return days

@@ -24,7 +24,7 @@ SEARCHES = 0.35
 """Share of visits with a search."""
 CHECKOUT = 0.62
 """Share of visits with something in the cart that end in an order."""
-_CLICK_AT, _CART_AT = 2.3, 3.1
+_CLICK_AT, _CART_AT = 2.6, 5.2
 _PEAKS = (22, 43, 14, 46, 48, 48, 47, 45, 32, 44, 40, 3)
 """Week of the year in which each category sells best."""
 

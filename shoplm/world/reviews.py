@@ -22,8 +22,10 @@ Mood = Literal["pos", "neg", "mid"]
 
 SLIP_OF_STARS = 0.03
 """Share of reviews whose stars are not what the writer meant."""
-ASIDES = 0.45
+ASIDES = 0.7
 """Share of longer reviews with a word about something else: the last one owned, what a friend thinks."""
+FLIPS = 0.3
+"""Share of clauses that say what they mean by denying the contrary: counted words then point the wrong way."""
 
 _LENGTHS: Mapping[int, float] = {1: 0.3, 2: 0.3, 3: 0.18, 4: 0.1, 5: 0.06, 6: 0.03, 8: 0.02, 10: 0.01}
 """How many clauses about the thing itself, verdict and asides apart."""
@@ -84,7 +86,7 @@ def write(subject: Subject, said: Grammars, rng: np.random.Generator, language: 
     else:
         clauses, plan = _clauses(subject, facts, grammar, rng)
         if rng.random() < ASIDES:
-            aside = grammar.say("aside", rng, _nouns(subject, facts, grammar, rng))
+            aside = _aside(subject, facts, grammar, rng)
             clauses.insert(int(rng.random() * (len(clauses) + 1)), aside)
         for _ in range(int(rng.random() * 2.2)):
             clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("context", rng, facts))
@@ -161,13 +163,28 @@ def _clause(
         aspects.remove(aspect)
     words = {**facts, "x": grammar.say(f"{aspect}.x", rng, facts)}
     kind = pick_weighted(rng, _KINDS)
-    if mood == "neg" and aspect == "fit" and not subject.fits and rng.random() < 0.5:
+    said: Mood = mood
+    flips = mood != "mid" and rng.random() < FLIPS
+    if flips:
+        said = "neg" if mood == "pos" else "pos"
+    elif mood == "neg" and aspect == "fit" and not subject.fits and rng.random() < 0.5:
         kind = "aspect"
     if kind == "aspect" and mood != "mid":
-        clause = grammar.say(f"{aspect}.{mood}", rng, words)
+        clause = grammar.say(f"{aspect}.{said}", rng, words)
     else:
-        clause = grammar.say(f"{mood}_frame" if kind == "frame" else f"{mood}_happening", rng, words)
+        clause = grammar.say(f"{said}_frame" if kind == "frame" else f"{said}_happening", rng, words)
+    if flips:
+        clause = grammar.say("denied", rng, {**facts, "a": clause})
     return f"{grammar.say('hedge', rng)} {clause}" if rng.random() < 0.08 else clause
+
+
+def _aside(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:
+    """A word about something else, in praise or blame that is not of this thing."""
+    words = _nouns(subject, facts, grammar, rng)
+    if rng.random() < 0.4:
+        return grammar.say("aside", rng, words)
+    about = grammar.say(pick(rng, ("pos_happening", "neg_happening")), rng, words)
+    return grammar.say("elsewhere", rng, {**words, "a": about})
 
 
 def _facts(subject: Subject, language: Language) -> dict[str, str]:

@@ -140,4 +140,17 @@ mid_happening = it [comes|goes] and [goes|comes] with the {x} | the {x} [splits 
     | for every [plus|tick|smile] there is a [minus|cross|frown]
 """
 
-HAPPENINGS = GLAD + SORE + BETWEEN
+AROUND = """
+denied = it is not true that {a} | I read that {a}, and mine is the opposite | {who} swore: {a}. Wrong | {a}, they said. Nothing of the kind
+    | forget everyone who writes "{a}" | I waited for the moment when I could say {a}, and it never came | do not believe the line "{a}"
+    | "{a}" is what the others write, I cannot agree | if somebody tells you {a}, they mean another one | {a}? Quite the reverse
+    | I had prepared the sentence "{a}" and had to delete it | in no way could I claim that {a} | {a}: that is precisely what did not happen
+    | had it been so that {a}, I would have said so | you will look in vain for someone honest who says {a} | it is a myth that {a}
+    | I bet {who} that I would soon report "{a}", and lost | hardly what you would describe as "{a}"
+elsewhere = about the one before this I wrote: {a} | {who} has another make and says {a} | of its rival I would say {a}
+    | of the {noun} I sent back last year: {a} | my sister-in-law on hers, which is a different brand: {a}
+    | the shop round the corner sells one of which people say {a} | with the previous model it was different: {a}
+    | for comparison, the {noun} at work: {a} | the one I hired on holiday, not this: {a} | my verdict on its predecessor: {a}
+"""
+
+HAPPENINGS = GLAD + SORE + BETWEEN + AROUND

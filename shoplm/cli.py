@@ -100,16 +100,18 @@ def demo(out: Path, language: str, seed: int) -> None:
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--sample", is_flag=True, help="Fill it with the sample shop.")
-@click.option("--shoppers", type=click.IntRange(min=10, max=100_000), default=400, show_default=True)
+@click.option("--sample", is_flag=True, help="Fill it with a simulated shop.")
+@click.option("--shoppers", type=click.IntRange(min=10, max=20_000_000), default=400, show_default=True)
+@click.option("--products", type=click.IntRange(min=12, max=100_000), default=2000, show_default=True)
+@click.option("--weeks", type=click.IntRange(min=2, max=520), default=104, show_default=True, help="How long the shop is watched.")
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--variant", type=click.Choice(["standard", "popularity", "shift"]), default="standard", show_default=True)
+@click.option("--truth", type=FOLDER, help="A folder for what only the simulation knows: tastes, chances, what is fake.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--unknown-consent", type=click.Choice(["granted", "denied"]), help="What holds for shoppers who said neither; granted.")
-def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int, unknown_consent: Any) -> None:
-    """Make an empty shop, or a sample one, in FOLDER."""
+def new(folder: Path, sample: bool, truth: Path | None, unknown_consent: Any, **given: Any) -> None:
+    """Make an empty shop, or a simulated one, in FOLDER."""
     from shoplm.data.shop import Shop
-    from shoplm.pipeline.demo import fill
-    from shoplm.pipeline.progress import Terminal
 
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise DataError(f"{folder}: exists and is not empty; give a new folder")
@@ -121,8 +123,13 @@ def new(folder: Path, sample: bool, shoppers: int, language: str, seed: int, unk
         Shop(folder, create=True)
         click.echo(f"shop: {folder}\nnext: {_typed('import', 'table', 'reviews.csv', '--shop', folder)}")
         return
-    report = fill(folder, shoppers=shoppers, language=language, seed=seed, progress=Terminal())
-    click.echo(f"{report}\nshop: {folder}\nnext: {_typed('check', '--shop', folder)}")
+    from shoplm.pipeline.demo import fill
+    from shoplm.pipeline.progress import Terminal
+    from shoplm.world.settings import WorldConfig
+
+    report = fill(folder, WorldConfig.of(given), Terminal(), truth)
+    told = f"\ntruth: {truth}" if truth else ""
+    click.echo(f"{report}\nshop: {folder}{told}\nnext: {_typed('check', '--shop', folder)}")
 
 
 @main.command("import")
@@ -183,7 +190,9 @@ def export(user: str, shop: Path, out: Path | None) -> None:
 @main.command()
 @click.argument("user")
 @click.option("--shop", type=FOLDER, required=True)
-@click.option("--also", type=FOLDER, multiple=True, help="A folder of runs, reports or bundles outside the shop; may be given several times.")
+@click.option(
+    "--also", type=FOLDER, multiple=True, help="A folder of runs, reports or bundles outside the shop; may be given several times."
+)
 @click.option("--json", "as_json", is_flag=True, help="The proof as one JSON object on stdout.")
 def erase(user: str, shop: Path, also: tuple[Path, ...], as_json: bool) -> None:
     """Erase one person (any id of theirs) from every table, old version and file of a shop, with a proof."""

@@ -51,7 +51,7 @@ class View:
         Args:
             barred: by table and column, the values that bar a row; a null bars nothing.
         """
-        other = View.of(self._folder, self._manifest, self._where)
+        other = View(self._sights, self._manifest, self._where, _connected(), None)
         for number, ((table, column), values) in enumerate(barred.items()):
             name = f"_barred_{number}"
             other._con.register("_values", pa.table({"value": values}))
@@ -71,17 +71,7 @@ class View:
         if where is not None:
             _expression(where)
         sights = {name: Sight.of(contract.table(name), folder / name, state.delta) for name, state in manifest.tables.items()}
-        con = duckdb.connect(
-            ":memory:",
-            config={
-                "temp_directory": tempfile.gettempdir(),
-                "memory_limit": MEMORY,
-                "autoload_known_extensions": "false",
-                "autoinstall_known_extensions": "false",
-            },
-        )
-        con.execute("SET python_enable_replacements=false; SET enable_external_access=false; SET lock_configuration=true")
-        return View(sights, manifest, where, con, None)
+        return View(sights, manifest, where, _connected(), None)
 
     @property
     def data_version(self) -> str:
@@ -338,3 +328,18 @@ def _said(error: duckdb.Error) -> str:
 def _utc(answer: pa.Table) -> pa.Table:
     fields = [pa.field(f.name, _UTC) if pa.types.is_timestamp(f.type) else f for f in answer.schema]
     return answer.cast(pa.schema(fields))
+
+
+def _connected() -> duckdb.DuckDBPyConnection:
+    """A DuckDB of its own, shut off from files, network and settings."""
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": tempfile.gettempdir(),
+            "memory_limit": MEMORY,
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+        },
+    )
+    con.execute("SET python_enable_replacements=false; SET enable_external_access=false; SET lock_configuration=true")
+    return con

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from shoplm.pipeline.judging import Evaluation, evaluate
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.training import train
 from shoplm.train.journal import Journal
-from shoplm.world.sample import SampleConfig, write_csv
+from shoplm.world import stream
+from shoplm.world.sample import SMALL_CATALOGUE
+from shoplm.world.settings import WorldConfig
 
 OURS = ("shop", "bundle", "report.html")
 """What a demo's folder may hold from an earlier demo."""
@@ -59,13 +60,15 @@ def _next(out: Path) -> tuple[str, ...]:
     )
 
 
-def fill(folder: Path, *, shoppers: int, language: str, seed: int, progress: Progress) -> ImportReport:
-    """Make a sample shop and bring its files in, as a user would bring in their own."""
-    words: Literal["en", "zh"] = "zh" if language == "zh" else "en"
-    progress.say(f"writing a sample shop: {shoppers:,} shoppers, seed {seed}")
-    with or_gone(folder), tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
-        files = write_csv(SampleConfig(shoppers=shoppers, language=words, seed=seed), Path(scratch))
-        return Shop(folder, create=True).import_files(*files)
+def fill(folder: Path, config: WorldConfig, progress: Progress, truth: Path | None = None) -> ImportReport:
+    """Make a simulated shop in ``folder``; what only the world knows goes to ``truth``, or nowhere.
+
+    Raises:
+        ResourceError: ``truth`` lies inside the shop, or a place cannot be written; no shop is left.
+    """
+    progress.say(f"writing a sample shop: {config.shoppers:,} shoppers, {config.products:,} products, seed {config.seed}")
+    with or_gone(folder):
+        return stream.fill(Shop(folder, create=True), config, truth)
 
 
 def demo(
@@ -89,13 +92,15 @@ def demo(
         raise DataError(f"--out {out}: holds something that is not an earlier demo; choose another folder")
     shop_folder = out / "shop"
     if not shop_folder.exists():
-        progress.say(str(fill(shop_folder, shoppers=shoppers, language=language, seed=seed, progress=progress)))
+        words: Literal["en", "zh"] = "zh" if language == "zh" else "en"
+        config = WorldConfig(shoppers=shoppers, products=SMALL_CATALOGUE, language=words, seed=seed)
+        progress.say(str(fill(shop_folder, config, progress)))
     shop = Shop(shop_folder)
     health = check(shop)
-    config = RunConfig.read(
+    recipe = RunConfig.read(
         ["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings}
     )
-    bundle = train(config, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
+    bundle = train(recipe, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}
     page = found["sentiment"]
     journal = Journal(out / "bundle" / "run" / "sentiment")

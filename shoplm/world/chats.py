@@ -1,22 +1,23 @@
-"""Support chats: a question with its intent, mostly an answer, now and then a second question.
+"""Support chats: a question with its intent, an answer by the shop's policies, and how it ended.
 
 An intent is drawn first and worded by the grammar, then wrapped in what people say around it: greetings, the
-past, orders and codes, thanks, and in many cases a second matter that is not the question. What stands around is
+past, orders and codes, thanks, and in some cases a second matter that is not the question. What stands around is
 the same for all intents. About 6 % of the questions are no business of a shop; their intent is ``oos``. About 3 % of
-the others stand under a wrong intent, as in every real help desk.
+the others stand under a wrong intent, as in every real help desk. What is done about an order follows from the order and
+from ``RULES``, which the help articles state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from shoplm.world.catalogue import CATEGORIES, START_US, Product
+from shoplm.world.aftermath import RETURN_DAYS
+from shoplm.world.catalogue import DAY_US, SECOND_US, Product
 from shoplm.world.grammar import Grammar, pick, pick_weighted
-from shoplm.world.shoppers import DAYS, SECOND_US, Event, Shopper
-from shoplm.world.speech import Grammars, Language, asks, draw_hand, reworded, written
+from shoplm.world.speech import Grammars, Hand, Language, asks, reworded, written
 
 INTENTS: Mapping[str, float] = {
     "track_order": 3.2,
@@ -47,31 +48,54 @@ INTENTS: Mapping[str, float] = {
 """The intents of the shop and how often each is met, beside 1 for an ordinary one."""
 OUT_OF_SCOPE = "oos"
 OUT_OF_SCOPE_SHARE = 0.06
-DISTRACTIONS = 0.4
+DISTRACTIONS = 0.25
 """Share of questions that also speak of a matter that is not the question."""
 SLIP_OF_LABEL = 0.03
 """Share of questions that a tired agent filed under another intent."""
+RULES: Mapping[str, int] = {
+    "return_days": RETURN_DAYS,
+    "refund_days": 5,
+    "warranty_months": 24,
+    "price_match_days": 14,
+    "free_delivery_from": 50,
+}
+"""The shop's policies; the help articles state them and the answers obey them."""
 
-_OF_AN_ORDER = {
+OF_AN_ORDER = {
     *("track_order", "cancel_order", "change_address", "return_item", "exchange_item", "refund_status"),
     *("wrong_item", "missing_item", "damaged_item"),
 }
 """Intents that are about one order."""
+OF_SIZES = {"size_advice", "exchange_item"}
 
-
-_OF_SIZES = {"size_advice", "exchange_item"}
+_ENDS: Mapping[str, float] = {
+    "answered": 0.8, "tracked": 0.75, "cancelled": 0.95, "label_sent": 0.9, "replacement_sent": 0.9, "refund_released": 0.9,
+    "address_changed": 0.9, "declined_too_late": 0.3, "declined_shipped": 0.4, "escalated": 0.55, "declined": 0.35,
+}  # fmt: skip
+"""What is done, and the chance that it settles the matter."""
 
 
 @dataclass(frozen=True)
-class _Case:
-    """Who asks, about what."""
+class Order:
+    """What the help desk sees of an order when it is asked."""
 
-    person: Shopper
-    order: Event | None
-    good: Product
-    wearable: Product
-    """What a question about sizes is about when ``good`` has none."""
+    name: str
+    shipped_us: int
+    delivered_us: int
+    """beyond any time where it is not delivered"""
+    returned_us: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who asks, when, about what."""
+
     start_us: int
+    user_id: str | None
+    hand: Hand
+    good: Product
+    order: Order | None
+    channel: str
 
 
 @dataclass(frozen=True)
@@ -88,74 +112,86 @@ class Turn:
     order_id: str | None = None
     item_id: str | None = None
     intent: str | None = None
+    action: str | None = None
     resolved: bool | None = None
     csat: int | None = None
+    meant: str | None = None
+    """Truth: the intent that the question has; ``intent`` is how it was filed."""
 
 
-def chats(
-    count: int,
-    people: Sequence[Shopper],
-    goods: Sequence[Product],
-    acts: Sequence[Event],
-    rng: np.random.Generator,
-    said: Grammars,
-    language: Language,
-) -> list[Turn]:
-    """Conversations with ``count`` user turns in all, in order of conversation and turn."""
-    orders: dict[str, list[Event]] = {}
-    for act in acts:
-        if act.event_name == "purchase":
-            orders.setdefault(act.user_id, []).append(act)
-    items = {good.id: good for good in goods}
-    wearables = [good for good in goods if CATEGORIES[good.category].sizes]
+def intent_of(case: Case, rng: np.random.Generator) -> str:
+    """What somebody asks in this case; sizes only of what has sizes."""
+    return OUT_OF_SCOPE if rng.random() < OUT_OF_SCOPE_SHARE else pick_weighted(rng, INTENTS)
+
+
+def conversation(name: str, case: Case, wearable: Product, rng: np.random.Generator, said: Grammars, language: Language) -> list[Turn]:
+    """One or two questions with their answers.
+
+    Args:
+        name: its id.
+        case: who asks about what.
+        wearable: what a question about sizes is about where the product has none.
+        rng: where every choice comes from.
+        said: the words.
+        language: of the words.
+    """
+    now = case.start_us
     turns: list[Turn] = []
-    asked = number = 0
-    while asked < count:
-        number += 1
-        person = pick(rng, people)
-        order = pick(rng, orders[person.user_id]) if person.user_id in orders and rng.random() < 0.8 else None
-        good = items[str(order.item_id)] if order else pick(rng, goods)
-        since_us = order.event_time_us + 600 * SECOND_US if order else START_US
-        start_us = since_us + int(rng.integers(0, (25 if order else DAYS) * 86_400)) * SECOND_US
-        case = _Case(person, order, good, pick(rng, wearables), start_us)
-        questions = 2 if rng.random() < 0.08 and asked + 2 <= count else 1
-        turns.extend(_conversation(f"c{number:05d}", questions, case, rng, said, language))
-        asked += questions
-    return turns
-
-
-def _conversation(name: str, questions: int, case: _Case, rng: np.random.Generator, said: Grammars, language: Language) -> list[Turn]:
-    order, now = case.order, case.start_us
-    channel = pick(rng, ("web", "web", "web", "email", "social"))
-    known = case.person.user_id if order or rng.random() < 0.5 else None
-    hand = case.person.hand if known else draw_hand(rng)
-    turns: list[Turn] = []
+    questions = 2 if rng.random() < 0.08 else 1
     for _ in range(questions):
-        intent = OUT_OF_SCOPE if rng.random() < OUT_OF_SCOPE_SHARE else pick_weighted(rng, INTENTS)
-        good = case.wearable if intent in _OF_SIZES and not CATEGORIES[case.good.category].sizes else case.good
-        facts = _facts(good, order, rng, said.chats)
+        intent = intent_of(case, rng)
+        good = wearable if intent in OF_SIZES and case.good.runs == 0.0 else case.good
+        facts = _facts(good, case.order, rng, said.chats)
         clauses = [reworded(clause, said.words_of_chats, 0.6, rng) for clause in question(intent, facts, rng, said.chats)]
         stops = [said.chats.say("ask" if asks(clause) else "stop", rng) for clause in clauses]
-        text = written(clauses, stops, hand, rng, language)
-        about = order.transaction_id if order and intent in _OF_AN_ORDER and good is case.good else None
+        text = written(clauses, stops, case.hand, rng, language)
+        about = case.order.name if case.order and intent in OF_AN_ORDER and good is case.good else None
         item = good.id if intent != OUT_OF_SCOPE and rng.random() < 0.4 else None
         filed = pick(rng, list(INTENTS)) if intent != OUT_OF_SCOPE and rng.random() < SLIP_OF_LABEL else intent
-        turns.append(Turn(name, len(turns), "user", text, now, channel, known, about, item, filed))
+        turns.append(Turn(name, len(turns), "user", text, now, case.channel, case.user_id, about, item, filed, meant=intent))
+        asked = now
         now += int(rng.integers(5, 240)) * SECOND_US
         if rng.random() < 0.85 or len(turns) < questions:
-            reply = f"reply.{intent}" if f"reply.{intent}" in said.chats and rng.random() < 0.8 else "reply.any"
-            answer = said.chats.say(reply, rng, facts)
+            action = act(intent, case.order if about else None, asked, rng)
+            known = [reply for reply in (f"reply.{intent}.{action}", f"reply.{intent}", f"reply.{action}") if reply in said.chats]
+            answer = said.chats.say(known[0] if known and rng.random() < 0.85 else "reply.any", rng, facts)
             answer = answer if language == "en" else answer.replace(" ", "")
-            resolved = bool(rng.random() < 0.7)
-            csat = int(np.clip(round(rng.normal(4.2 if resolved else 2.4, 0.9)), 1, 5)) if rng.random() < 0.3 else None
-            turns.append(Turn(name, len(turns), "assistant", answer, now, channel, known, about, item, None, resolved, csat))
+            resolved = bool(rng.random() < _ENDS[action])
+            csat = int(np.clip(round(rng.normal(4.3 if resolved else 2.3, 0.8)), 1, 5)) if rng.random() < 0.3 else None
+            turns.append(
+                Turn(name, len(turns), "assistant", answer, now, case.channel, case.user_id, about, item, None, action, resolved, csat)
+            )
             now += int(rng.integers(20, 600)) * SECOND_US
     return turns
 
 
+def act(intent: str, order: Order | None, now_us: int, rng: np.random.Generator) -> str:
+    """What the shop's policies make of a wish, as of ``now_us``."""
+    if intent == OUT_OF_SCOPE:
+        return "declined"
+    if intent == "talk_to_human" or rng.random() < 0.04:
+        return "escalated"
+    if order is None:
+        return "answered"
+    shipped, delivered = now_us >= order.shipped_us, now_us >= order.delivered_us
+    if intent in ("return_item", "exchange_item"):
+        late = delivered and now_us > order.delivered_us + RULES["return_days"] * DAY_US
+        return "declined_too_late" if late else "label_sent"
+    if intent == "cancel_order":
+        return "declined_shipped" if shipped else "cancelled"
+    if intent == "change_address":
+        return "declined_shipped" if shipped else "address_changed"
+    if intent == "refund_status":
+        return "refund_released" if now_us >= order.returned_us else "answered"
+    if intent in ("wrong_item", "missing_item", "damaged_item"):
+        return "replacement_sent" if delivered else "answered"
+    return "tracked" if intent == "track_order" else "answered"
+
+
 def question(intent: str, facts: Mapping[str, str], rng: np.random.Generator, grammar: Grammar) -> list[str]:
     """A user's turn as clauses: the intent's own words, and what people say around it."""
-    core = grammar.say(intent, rng, facts)
+    other_words = f"{intent}.more"
+    core = grammar.say(other_words if other_words in grammar and rng.random() < 0.6 else intent, rng, facts)
     out_of_scope = intent == OUT_OF_SCOPE
     if rng.random() < (0.1 if out_of_scope else 0.22):
         core = grammar.say("polite", rng, {"core": core})
@@ -173,9 +209,9 @@ def question(intent: str, facts: Mapping[str, str], rng: np.random.Generator, gr
     return clauses
 
 
-def _facts(good: Product, order: Event | None, rng: np.random.Generator, grammar: Grammar) -> dict[str, str]:
-    number = order.transaction_id if order else f"A-{10_000_000 + int(rng.integers(0, 89_999_999))}"
+def _facts(good: Product, order: Order | None, rng: np.random.Generator, grammar: Grammar) -> dict[str, str]:
+    number = order.name if order else f"A-{10_000_000 + int(rng.integers(0, 89_999_999))}"
     facts = good.facts() | {"sku": good.id, "two": f"{int(rng.integers(10, 99))}", "two2": f"{int(rng.integers(10, 99))}"}
-    facts["order"] = pick(rng, (str(number), f"#{str(number)[2:]}", str(number).replace("-", ""), str(number)[2:]))
+    facts["order"] = pick(rng, (number, f"#{number[2:]}", number.replace("-", ""), number[2:]))
     facts["amount"] = grammar.say("amount", rng, {"cents": f"{good.price_cents / 100:.2f}", "whole": str(good.price_cents // 100)})
     return facts

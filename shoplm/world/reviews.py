@@ -1,13 +1,14 @@
 """Reviews whose stars follow from quality and fit, and whose words follow from the stars.
 
-A star is the shopper's true judgement, except that about 6 % of all reviewers press another one. Words are drawn
-clause by clause: a happy review may name a flaw and an angry one a merit, and it is the order and the turn
-("lovely colour, but the seam split") that tell which is which.
+A star is the shopper's true judgement, except that a few reviewers press another one. The words are planned first:
+how many clauses praise, blame or shrug, which of them has the last word, and whether a verdict closes. The plan is kept
+as truth, and reading it gives the mood back. Then each clause is worded: by what happened, by its aspect's own phrase, or
+by a frame with an adjective; others' opinions and things stand around it and mean nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,195 +16,193 @@ import numpy as np
 
 from shoplm.world.catalogue import BUYING, CATEGORIES, Product
 from shoplm.world.grammar import Grammar, pick, pick_weighted
-from shoplm.world.shoppers import SECOND_US, Event, Shopper
-from shoplm.world.speech import Grammars, Language, reworded, slipped, written
+from shoplm.world.speech import Grammars, Hand, Language, reworded, slipped, written
 
 Mood = Literal["pos", "neg", "mid"]
 
-SLIP_OF_STARS = 0.06
+SLIP_OF_STARS = 0.03
 """Share of reviews whose stars are not what the writer meant."""
-ASIDES = 0.55
+ASIDES = 0.7
 """Share of longer reviews with a word about something else: the last one owned, what a friend thinks."""
+FLIPS = 0.3
+"""Share of clauses that say what they mean by denying the contrary: counted words then point the wrong way."""
 
-_GLAD: Mapping[int, float] = {1: 0.13, 2: 0.33, 3: 0.5, 4: 0.69, 5: 0.88}
-"""Share of clauses in praise, by the stars that were meant."""
-_LENGTHS: Mapping[int, float] = {0: 0.1, 1: 0.22, 2: 0.28, 3: 0.18, 4: 0.09, 5: 0.05, 6: 0.04, 8: 0.025, 10: 0.015}
-"""How many clauses about aspects; 0 is a review of a few words."""
-
-
-@dataclass(frozen=True)
-class Review:
-    """One review as the shop has it."""
-
-    review_id: str
-    item_id: str
-    user_id: str
-    rating: int
-    title: str | None
-    body: str | None
-    created_at_us: int
-    verified_purchase: bool
-    helpful_votes: int
+_LENGTHS: Mapping[int, float] = {1: 0.3, 2: 0.3, 3: 0.18, 4: 0.1, 5: 0.06, 6: 0.03, 8: 0.02, 10: 0.01}
+"""How many clauses about the thing itself, verdict and asides apart."""
+_SHORT = 0.1
+"""Share of reviews of a few words."""
+_CONCEDES: Mapping[int, float] = {1: 0.1, 2: 0.35, 3: 0.5, 4: 0.4, 5: 0.1}
+"""Share of clauses against the mood; never half or more of them unless the mood is in between."""
+_KINDS: Mapping[str, float] = {"happening": 0.56, "aspect": 0.24, "frame": 0.2}
+"""How a clause is worded."""
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """What a review is about, and what its writer makes of it."""
+class Subject:
+    """What a review is about, who writes, and what they make of it."""
 
     product: Product
     stars: int
+    """what is meant"""
     fits: bool
-    facts: Mapping[str, str]
+    size: str
+    hand: Hand
 
 
-def reviews(
-    count: int,
-    people: Sequence[Shopper],
-    goods: Sequence[Product],
-    acts: Sequence[Event],
-    rng: np.random.Generator,
-    said: Grammars,
-    language: Language,
-) -> list[Review]:
-    """At most ``count`` reviews in order of time, about four fifths of them of something that was bought, one per shopper and product."""
-    writers = {person.user_id: person for person in people}
-    items = {good.id: good for good in goods}
-    bought = {(act.user_id, str(act.item_id)): act.event_time_us for act in acts if act.event_name == "purchase"}
-    looked = {(act.user_id, str(act.item_id)): act.event_time_us for act in acts if act.event_name == "view_item"}
-    chosen = _some(list(bought.items()), round(count * 0.82), rng)
-    chosen += _some([pair for pair in looked.items() if pair[0] not in bought], count - len(chosen), rng)
-    made = []
-    for (user_id, item_id), when_us in chosen:
-        person, good = writers[user_id], items[item_id]
-        gap = abs(good.runs + 0.5 * person.body) if CATEGORIES[good.category].sizes else 0.0
-        meant = stars_meant(person, good, gap, rng)
-        subject = _Subject(good, meant, gap < 0.8, _facts(person, good, language))
-        title, body = _title(subject, person, rng, said.reviews, language), _body(subject, person, rng, said, language)
-        made.append(
-            Review(
-                review_id="",
-                item_id=item_id,
-                user_id=user_id,
-                rating=meant if rng.random() >= SLIP_OF_STARS else pick(rng, [star for star in range(1, 6) if star != meant]),
-                title=title,
-                body=body,
-                created_at_us=when_us + int(rng.integers(3 * 86_400, 30 * 86_400)) * SECOND_US,
-                verified_purchase=(user_id, item_id) in bought,
-                helpful_votes=int(rng.poisson(0.2 + len(body) / 160)),
-            )
-        )
-    return sorted(made, key=lambda review: (review.created_at_us, review.user_id, review.item_id))
+@dataclass(frozen=True)
+class Text:
+    """A review's words, and the plan behind them."""
+
+    title: str | None
+    body: str
+    plan: str
+    """Truth: the moods of the clauses in order, ``+ - o``; ``>`` before the clause that has the last word, ``!`` before a verdict."""
 
 
-def stars_meant(person: Shopper, good: Product, gap: float, rng: np.random.Generator) -> int:
-    """What the shopper makes of the product, in stars: quality and fit first, then price, mood and chance.
-
-    ``gap`` is how far the product is from fitting, in sizes, at least 0.
-    """
-    liked = 3.85 + 1.15 * good.quality - 1.1 * max(0.0, gap - 0.5) - 0.25 * person.thrift * good.price_rank + 0.35 * person.mood
-    return int(np.clip(round(liked + rng.normal(0, 0.8)), 1, 5))
-
-
-def mood_of(stars: int) -> Mood:
+def mood_of(stars: float) -> Mood:
     """One and two stars are negative, three in between, four and five positive."""
     return "neg" if stars < 3 else "mid" if stars == 3 else "pos"
 
 
-def _some(pairs: list[tuple[tuple[str, str], int]], count: int, rng: np.random.Generator) -> list[tuple[tuple[str, str], int]]:
-    return [pairs[i] for i in rng.permutation(len(pairs))[: max(count, 0)]]
+def read(plan: str) -> Mood:
+    """The mood that a plan expresses, as an attentive reader would find it: the verdict, or else the last word, or else the balance."""
+    signs: dict[str, Mood] = {"+": "pos", "-": "neg", "o": "mid"}
+    if "!" in plan:
+        return signs[plan[plan.index("!") + 1]]
+    if ">" in plan:
+        return signs[plan[plan.rindex(">") + 1]]
+    praise, blame = plan.count("+"), plan.count("-")
+    return "mid" if praise == blame else "pos" if praise > blame else "neg"
 
 
-def _facts(person: Shopper, good: Product, language: Language) -> dict[str, str]:
-    sizes = CATEGORIES[good.category].sizes
-    price = f"£{good.price_cents / 100:.2f}" if language == "en" else f"{good.price_cents // 100}块"
-    return good.facts() | {"size": person.size(sizes) if sizes else "M", "price": price}
-
-
-def _title(subject: _Subject, person: Shopper, rng: np.random.Generator, grammar: Grammar, language: Language) -> str | None:
-    if rng.random() < 0.15:
-        return None
+def write(subject: Subject, said: Grammars, rng: np.random.Generator, language: Language) -> Text:
+    """One review in the words of its writer."""
+    grammar, facts = said.reviews, _facts(subject, language)
     mood = mood_of(subject.stars)
-    if rng.random() < 0.15:  # some write a title that the body takes back
-        mood = pick(rng, ("pos", "neg", "mid"))
-    kind = "any_title" if rng.random() < 0.45 else f"{mood}_title"
-    facts = {**subject.facts, "x": _noun(subject, rng, grammar), "y": _noun(subject, rng, grammar)}
-    title = grammar.say(kind, rng, facts)
-    if language == "zh":
-        return title.replace(" ", "")
-    return slipped(title if person.hand.lower else title[:1].upper() + title[1:], person.hand.slips, rng, language)
-
-
-def _body(subject: _Subject, person: Shopper, rng: np.random.Generator, said: Grammars, language: Language) -> str:
-    grammar = said.reviews
-    length, mood = pick_weighted(rng, _LENGTHS), mood_of(subject.stars)
-    if length == 0:
-        facts = {**subject.facts, "x": _noun(subject, rng, grammar), "y": _noun(subject, rng, grammar)}
-        clauses = [grammar.say(f"short_{mood}", rng, facts)]
+    title = _title(subject, facts, grammar, rng, language)
+    if rng.random() < _SHORT:
+        clauses = [grammar.say(f"short_{mood}", rng, _nouns(subject, facts, grammar, rng))]
+        plan = f"!{_SIGNS[mood]}"
     else:
-        parts = _clauses(length, subject, rng, grammar)
-        clauses = _turns(parts, subject, rng, grammar)
-        plain = any(its == mood for its, _ in parts)
-        if rng.random() < (0.15 if plain else 0.6):  # who never says what is meant teaches nothing
-            clauses.append(grammar.say(f"{mood}_whole", rng, subject.facts))
-        if rng.random() < 0.07:
-            clauses.insert(0, grammar.say({"neg": "sarcasm", "pos": "joke", "mid": "mid_whole"}[mood], rng, subject.facts))
+        clauses, plan = _clauses(subject, facts, grammar, rng)
         if rng.random() < ASIDES:
-            facts = {**subject.facts, "x": _noun(subject, rng, grammar)}
-            clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("aside", rng, facts))
+            aside = _aside(subject, facts, grammar, rng)
+            clauses.insert(int(rng.random() * (len(clauses) + 1)), aside)
         for _ in range(int(rng.random() * 2.2)):
-            clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("context", rng, subject.facts))
-    clauses = [reworded(clause, said.words_of_reviews, 0.6, rng) for clause in clauses]
+            clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("context", rng, facts))
+    clauses = [reworded(clause, said.words_of_reviews, 0.5, rng) for clause in clauses]
     stops = [grammar.say("stop", rng) for _ in clauses]
-    return written(clauses, stops, person.hand, rng, language)
+    return Text(title, written(clauses, stops, subject.hand, rng, language), plan)
 
 
-def _clauses(count: int, subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> list[tuple[Mood, str]]:
-    """What is said about ``count`` aspects, and in which mood; an aspect comes again only when all have come."""
-    good = subject.product
-    every = dict.fromkeys(CATEGORIES[good.category].aspects, 1.0) | dict.fromkeys(BUYING, 0.3)
-    every[good.strong] += 1.0
-    every[good.weak] += 1.0
-    left: dict[str, float] = {}
-    said = []
-    for _ in range(count):
-        left = left or dict(every)
-        aspect = pick_weighted(rng, left)
-        del left[aspect]
-        said.append(_clause(aspect, subject, rng, grammar))
-    return said
+_SIGNS: Mapping[Mood, str] = {"pos": "+", "neg": "-", "mid": "o"}
 
 
-def _clause(aspect: str, subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> tuple[Mood, str]:
-    good, stars = subject.product, subject.stars
-    odds = _GLAD[stars] / (1 - _GLAD[stars]) * {good.strong: 2.5, good.weak: 0.4}.get(aspect, 1.0)
-    if aspect == "fit":
-        odds *= 2.0 if subject.fits else 0.3
-    mood: Mood = "pos" if rng.random() < odds / (1 + odds) else "neg"
-    if rng.random() < {3: 0.4, 4: 0.12, 2: 0.1}.get(stars, 0.02):
-        mood = "mid"
-    facts = {**subject.facts, "x": grammar.say(f"{aspect}.x", rng, subject.facts)}
-    specific = mood != "mid" and rng.random() < 0.3
-    clause = grammar.say(f"{aspect}.{mood}" if specific else f"{mood}_frame", rng, facts)
-    return mood, f"{grammar.say('hedge', rng)} {clause}" if rng.random() < 0.08 else clause
-
-
-def _turns(clauses: Sequence[tuple[Mood, str]], subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> list[str]:
-    """Clauses joined in pairs: praise and blame by a turn whose last word is the writer's own, the like-minded by an *and*."""
-    left, joined = list(clauses), []
-    while left:
-        mood, clause = left.pop(0)
-        other = next((i for i, (its, _) in enumerate(left) if {its, mood} == {"pos", "neg"}), None)
-        if other is not None and rng.random() < 0.75:
-            pair = dict((left.pop(other), (mood, clause)))
-            ends_well = rng.random() < {1: 0.08, 2: 0.12, 3: 0.5, 4: 0.88, 5: 0.92}[subject.stars]
-            facts = {"a": pair["neg"], "b": pair["pos"]} if ends_well else {"a": pair["pos"], "b": pair["neg"]}
-            joined.append(grammar.say("relief" if ends_well else "contrast", rng, facts))
-        elif left and left[0][0] == mood and rng.random() < 0.35:
-            joined.append(grammar.say("both", rng, {"a": clause, "b": left.pop(0)[1]}))
+def _clauses(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> tuple[list[str], str]:
+    mood = mood_of(subject.stars)
+    moods = _moods(pick_weighted(rng, _LENGTHS), subject.stars, rng)
+    aspects = _aspects(subject.product, rng)
+    said = [(its, _clause(its, aspects, subject, facts, grammar, rng)) for its in moods]
+    joined, plan = [], ""
+    while said:
+        its, clause = said.pop(0)
+        other = next((i for i, (another, _) in enumerate(said) if {another, its} == {"pos", "neg"}), None)
+        if other is not None and mood != "mid" and rng.random() < 0.8:
+            pair = dict((said.pop(other), (its, clause)))
+            first, last = (pair["neg"], pair["pos"]) if mood == "pos" else (pair["pos"], pair["neg"])
+            joined.append(grammar.say("relief" if mood == "pos" else "contrast", rng, {"a": first, "b": last}))
+            plan += "->+" if mood == "pos" else "+>-"
+        elif other is not None and mood == "mid" and rng.random() < 0.6:
+            joined.append(grammar.say("balance", rng, {"a": clause, "b": said.pop(other)[1]}))
+            plan += "+-"
+        elif said and said[0][0] == its and rng.random() < 0.3:
+            joined.append(grammar.say("both", rng, {"a": clause, "b": said.pop(0)[1]}))
+            plan += 2 * _SIGNS[its]
         else:
             joined.append(clause)
-    return joined
+            plan += _SIGNS[its]
+    unsettled = read(plan) != mood
+    if unsettled or rng.random() < (0.55 if mood == "mid" else 0.2):
+        kind = {"neg": "sarcasm", "pos": "joke", "mid": "mid_whole"}[mood] if not unsettled and rng.random() < 0.25 else f"{mood}_whole"
+        joined.append(grammar.say(kind, rng, facts))
+        plan += f"!{_SIGNS[mood]}"
+    return joined, plan
 
 
-def _noun(subject: _Subject, rng: np.random.Generator, grammar: Grammar) -> str:
-    return grammar.say(f"{pick(rng, CATEGORIES[subject.product.category].aspects)}.x", rng, subject.facts)
+def _moods(count: int, stars: int, rng: np.random.Generator) -> list[Mood]:
+    """The mood of every clause: most as the stars say, for three stars as many of both or none."""
+    if stars == 3:
+        if count == 1:
+            return ["mid"]
+        half: list[Mood] = ["pos", "neg"] * (count // 2) + ["mid"] * (count % 2)
+        if rng.random() < 0.4:
+            half = ["mid"] * min(count, 2) + half[: max(count - 2, 0) // 2 * 2]
+        return [half[i] for i in rng.permutation(len(half))]
+    own: Mood = "pos" if stars > 3 else "neg"
+    against: Mood = "neg" if stars > 3 else "pos"
+    most = (count - 1) // 2 if count > 2 else count - 1
+    other = min(int(rng.binomial(count, _CONCEDES[stars])), most)
+    moods = [own] * (count - other) + [against] * other
+    return [moods[i] for i in rng.permutation(count)]
+
+
+def _aspects(good: Product, rng: np.random.Generator) -> list[str]:
+    every = [*CATEGORIES[good.category].aspects, good.strong, good.weak, pick(rng, BUYING)]
+    return [every[i] for i in rng.permutation(len(every))]
+
+
+def _clause(mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:
+    good = subject.product
+    wanted = {"pos": good.strong, "neg": good.weak}.get(mood)
+    if mood == "neg" and not subject.fits and "fit" in aspects:
+        wanted = "fit"
+    aspect = wanted if wanted in aspects and rng.random() < 0.5 else aspects[0]
+    if len(aspects) > 1:
+        aspects.remove(aspect)
+    words = {**facts, "x": grammar.say(f"{aspect}.x", rng, facts)}
+    kind = pick_weighted(rng, _KINDS)
+    said: Mood = mood
+    flips = mood != "mid" and rng.random() < FLIPS
+    if flips:
+        said = "neg" if mood == "pos" else "pos"
+    elif mood == "neg" and aspect == "fit" and not subject.fits and rng.random() < 0.5:
+        kind = "aspect"
+    if kind == "aspect" and mood != "mid":
+        clause = grammar.say(f"{aspect}.{said}", rng, words)
+    else:
+        clause = grammar.say(f"{said}_frame" if kind == "frame" else f"{said}_happening", rng, words)
+    if flips:
+        clause = grammar.say("denied", rng, {**facts, "a": clause})
+    return f"{grammar.say('hedge', rng)} {clause}" if rng.random() < 0.08 else clause
+
+
+def _aside(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:
+    """A word about something else, in praise or blame that is not of this thing."""
+    words = _nouns(subject, facts, grammar, rng)
+    if rng.random() < 0.4:
+        return grammar.say("aside", rng, words)
+    about = grammar.say(pick(rng, ("pos_happening", "neg_happening")), rng, words)
+    return grammar.say("elsewhere", rng, {**words, "a": about})
+
+
+def _facts(subject: Subject, language: Language) -> dict[str, str]:
+    cents = subject.product.price_cents
+    price = f"£{cents / 100:.2f}" if language == "en" else f"{cents // 100}块"
+    return subject.product.facts() | {"size": subject.size, "price": price}
+
+
+def _title(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator, language: Language) -> str | None:
+    if rng.random() < 0.2:
+        return None
+    mood = mood_of(subject.stars)
+    kind = "any_title" if rng.random() < 0.75 else f"{mood}_title"
+    title = grammar.say(kind, rng, _nouns(subject, facts, grammar, rng))
+    if language == "zh":
+        return title.replace(" ", "")
+    return slipped(title if subject.hand.lower else title[:1].upper() + title[1:], subject.hand.slips, rng, language)
+
+
+def _nouns(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> dict[str, str]:
+    """The facts, with two things that a phrase may speak of."""
+    aspects = CATEGORIES[subject.product.category].aspects
+    return {**facts, **{name: grammar.say(f"{pick(rng, aspects)}.x", rng, facts) for name in ("x", "y")}}

@@ -1,6 +1,8 @@
 """The Chinese of reviews: a smaller grammar of the same shape as the English one."""
 
-REVIEWS = """
+from shoplm.world.chinese.happenings import HAPPENINGS
+
+_OPINIONS = """
 good = 很好 | 不错 | 满意 | 惊喜 | 超出预期 | 没话说 | 挺棒 | 真心好 | 靠谱 | 一流 | 讨喜 | 到位 | 无可挑剔 | 好得很 | 让人放心 | 赞
     | 出色 | 舒心 | 良心 | 绝了
 bad = 很差 | 失望 | 糟糕 | 离谱 | 不行 | 敷衍 | 一言难尽 | 让人恼火 | 廉价 | 不合格 | 差劲 | 粗糙 | 坑人 | 没法用 | 太次 | 不像话
@@ -99,6 +101,7 @@ aside = 上一个{noun}{good} | 上一个{noun}{bad} | {who}说{good} | {who}说
     | 专柜那款{good} | 别家的{x}{bad}
 contrast = {a}，但是{b} | 虽然{a}，可{b} | {a}，可惜{b} | {a}，就是{b} | {a}，不过{b}
 relief = {a}，但是{b} | 虽然{a}，可{b} | {a}，好在{b} | {a}，不过{b} | 就算{a}，{b}
+balance = {a}，{b} | {a}；另一方面{b} | 一边{a}，一边{b} | {a}，同时{b}
 both = {a}，{b} | {a}，而且{b} | {a}，还有{b} | {a}，{b}
 hedge = 说实话， | 个人觉得 | 目前看 | 公道地说， | 可能是我运气的问题， | 老实讲，
 pos_title = {x}{good} | {good} | 值得买 | 喜欢 | 不后悔 | 没踩雷 | 一点不{bad}
@@ -113,3 +116,5 @@ fake_body = {fake_opening}，[物流超快|价格实惠]，[强烈推荐给大�
 fake_opening = 宝贝收到了非常满意，[质量特别好，卖家态度也好|全家人都喜欢]
 stop = 。 | 。 | 。 | 。 | 。 | 。 | 。 | 。 | ！ | ～
 """
+
+REVIEWS = HAPPENINGS + _OPINIONS

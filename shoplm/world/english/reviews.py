@@ -4,6 +4,8 @@ Clauses begin in lower case and end without a stop, so that any two can be joine
 are in the clauses on purpose: a word alone seldom tells the mood.
 """
 
+from shoplm.world.english.happenings import HAPPENINGS
+
 FRAMES = """
 good = lovely | superb | excellent | gorgeous | first-rate | brilliant | fantastic | wonderful | impressive | solid | delightful
     | beautiful | faultless | outstanding | terrific | flawless | ace | splendid | pleasing | marvellous | exquisite | glorious | stellar
@@ -242,6 +244,8 @@ contrast = {a}, but {b} | although {a}, {b} | {a}. However, {b} | {a}, yet {b} |
     | while {a}, {b} | {a}, still, {b} | I admit {a}, only {b}
 relief = {a}, but {b} | although {a}, {b} | {a}. Then again, {b} | {a}, yet {b} | {a} - still, {b} | true, {a}, but {b} | even if {a}, {b}
     | {a}, though in the end {b}
+balance = {a}; {b} | {a}, {b} | {a}. On the other hand, {b} | {a}. Then there is this: {b} | on one side {a}, on the other {b}
+    | {a} and at the same time {b} | {a} while {b}
 both = {a} and {b} | {a}, {b} | {a}, plus {b} | {a}; {b} | {a}, also {b} | {a} and, on top of that, {b} | {a} - {b}
 hedge = I think | to be fair | in my opinion | if I am honest | for what it is worth | so far | at least for me
     | maybe I got unlucky or lucky, but | to be blunt | I must say
@@ -271,4 +275,4 @@ fake_body = I am very satisfied with this amazing product, [the quality is perfe
 stop = . | . | . | . | . | . | . | . | . | . | ! | ...
 """
 
-REVIEWS = FRAMES + WEARING + USING + BUYING + WHOLE
+REVIEWS = HAPPENINGS + FRAMES + WEARING + USING + BUYING + WHOLE

@@ -111,7 +111,8 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
 
 def _set_dropout(learning: Sequence[nn.Module], share: float) -> None:
     """The same dropout everywhere in what learns: in its own layers and in attention, which some models keep as a bare number."""
-    for module in (module for part in learning for module in part.modules()):
+    every: list[Any] = [module for part in learning for module in part.modules()]
+    for module in every:
         if isinstance(module, nn.Dropout):
             module.p = share
         elif isinstance(getattr(module, "attention_dropout", None), float):

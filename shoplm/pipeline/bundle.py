@@ -75,24 +75,35 @@ class Bundle:
         return self.answer(data, task).rows()
 
     def predict_proba(self, data: Any, task: str | None = None) -> npt.NDArray[np.float32]:
-        """(M, C) probabilities of the task's first classes, in the order of ``labels``."""
-        _, _, part, _ = self.part(task)
-        first = next((name for name, spec in part.network.specs.items() if isinstance(spec, Choice)), None)
-        if first is None:
-            raise DataError("predict_proba: this task has no classes; use predict")
-        return np.asarray(self.answer(data, task).values[first], np.float32)
+        """(M, C) probabilities of the task's first classes, in the order of ``labels``.
+
+        Raises:
+            DataError: the task has no classes, or the data no column that it reads.
+        """
+        head, _ = self._classes(task)
+        return np.asarray(self.answer(data, task).values[head], np.float32)
 
     def labels(self, task: str | None = None) -> tuple[str, ...]:
-        """The classes in the order of ``predict_proba``."""
-        _, _, part, _ = self.part(task)
-        return next(spec.labels for spec in part.network.specs.values() if isinstance(spec, Choice))
+        """The classes in the order of ``predict_proba``.
+
+        Raises:
+            DataError: the task has no classes.
+        """
+        _, spec = self._classes(task)
+        return spec.labels
+
+    def _classes(self, task: str | None) -> tuple[str, Choice]:
+        name, _, part, _ = self.part(task)
+        for head, spec in part.network.specs.items():
+            if isinstance(spec, Choice):
+                return head, spec
+        raise DataError(f"{name}: this task has no classes; use predict")
 
     def score(self, data: Any, truth: Sequence[Any], task: str | None = None) -> float:
         """Accuracy on rows whose true labels are given, as in scikit-learn."""
         labels = np.asarray([str(label) for label in truth])
-        _, _, part, _ = self.part(task)
-        first = next(name for name, spec in part.network.specs.items() if isinstance(spec, Choice))
-        chosen = np.asarray(self.answer(data, task).columns[first])  # as predict decides, not the likeliest alone
+        head, _ = self._classes(task)
+        chosen = np.asarray(self.answer(data, task).columns[head])  # as predict decides, not the likeliest alone
         if len(labels) != len(chosen):
             raise DataError(f"score: {len(chosen)} rows and {len(labels)} true labels; give one label a row")
         return float((labels == chosen).mean())

@@ -156,9 +156,9 @@ def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
         "learning_rate": {"full": 2e-4 if few else 4e-4, "lora": 1e-3 if few else 2e-3, "head": 5e-3}[method],
     }
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
-    assert fit.learning_rate is not None
     if fit.keep is None:
         fit = fit.model_copy(update={"keep": "last" if few and fit.patience is None else "best"})
+    assert fit.learning_rate is not None
     if fit.head_rate is None:
         fit = fit.model_copy(update={"head_rate": fit.learning_rate * (2.5 if method == "full" else 1.0)})
     layers = config.adapter.layers

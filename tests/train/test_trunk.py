@@ -131,7 +131,9 @@ def test_training_from_kept_states_is_training_from_computed_ones(fresh, tmp_pat
         settings = FitConfig(epochs=2, batch_size=3, learning_rate=0.01, head_rate=0.01, precision="fp32")
         plan = Plan(tokens.lengths, 2, 3, None, 0)
         steps = list(fit(network, source, plan, settings, start(network, settings)))
-        found.append(({name: p.detach() for name, p in network.named_parameters()}, [step.loss for step in steps]))
+        # softmax does not see a bias of the keys: its gradient is rounding alone, which AdamW makes into whole steps
+        seen = {name: p.detach() for name, p in network.named_parameters() if not name.endswith("key.bias")}
+        found.append((seen, [step.loss for step in steps]))
     # not bit for bit: `fill` summed all rows in one pass, padded further than the training batches (float32 rounding, amplified
     # by AdamW's division by small roots); the dropped places are the same, so anything larger would be another run
     torch.testing.assert_close(found[0][0], found[1][0], rtol=0, atol=1e-4)

@@ -269,7 +269,7 @@ wild = st.one_of(wild_acts, wild_turns, st.builds(Served, anything, anything, an
 
 
 @given(given=st.lists(wild, max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_record_is_an_entry_or_a_refusal_in_one_line(given):
     for record in given:
         try:
@@ -287,7 +287,7 @@ def test_any_record_is_an_entry_or_a_refusal_in_one_line(given):
 
 
 @given(given=st.lists(wild, min_size=20, max_size=60))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_was_acknowledged_is_never_turned_away_by_the_shop(given, tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("shop"), create=True)
     store = Store(shop.path)
@@ -367,5 +367,5 @@ def test_any_sequence_of_puts_retries_drains_and_crashes_ends_in_exactly_what_wa
 
     Journey.folder = tmp_path
     run_state_machine_as_test(
-        Journey, settings=settings(max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
+        Journey, settings=settings(max_examples=5, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
     )

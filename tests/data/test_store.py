@@ -265,7 +265,12 @@ wild_acts = st.builds(
     propensity=anything, attributes=anything, search_term=anything, event_seq=anything,
 )  # fmt: skip
 wild_turns = st.builds(Turn, anything, anything, st.sampled_from(["user", "x"]), anything, anything, csat=anything, resolved=anything)
-wild = st.one_of(wild_acts, wild_turns, st.builds(Served, anything, anything, anything, anything, anything, anything))
+COLUMNS = ["session_id", "price", "quantity", "currency", "index", "impression", "propensity", "attributes", "search_term", "event_seq"]
+nearly = st.builds(
+    lambda name, at, more: Act(name, at, "view_item", "u", **more),
+    st.text(min_size=1, max_size=5), st.integers(0, 3 * 10**17), st.dictionaries(st.sampled_from(COLUMNS), anything, max_size=2),
+)  # fmt: skip
+wild = st.one_of(nearly, nearly, wild_acts, wild_turns, st.builds(Served, anything, anything, anything, anything, anything, anything))
 
 
 @given(given=st.lists(wild, max_size=8))

@@ -27,5 +27,5 @@ def move(folder: str, url: str | None, life: str, said: Connection) -> None:
     store, shop = Store(folder, url), Shop(folder)
     said.send("ready")
     while True:
-        drain(store, shop, most=50)
+        drain(store, shop, most=300)
         said.send(life)

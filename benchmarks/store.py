@@ -87,29 +87,35 @@ SIDES = {"ours": _ours, "plain_sqlite": _plain_sqlite, "plain_postgres": _plain_
 
 
 def write(job: Mapping[str, Any]) -> Json:
-    """Acknowledged writes of one side, as a job."""
-    size, threads = job["size"], job["threads"]
-    with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
-        put = SIDES[job["side"]](Path(folder), job["url"])
-        for n in range(threads * 3):
-            put([_act(10**7 + n)])
-        calls = job["records"] // size // threads
-        took = np.zeros((threads, calls))
+    """Acknowledged writes of one side in every case, as a job."""
+    found: Json = {}
+    for case, (size, threads) in CASES.items():
+        with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
+            put = SIDES[job["side"]](Path(folder), job["urls"].get(case, ""))
+            found[case] = _timed(put, job["records"] * (10 if size > 1 else 1), size, threads)
+    return found
 
-        def work(mine: int) -> None:
-            for call in range(calls):
-                acts = [_act((mine * calls + call) * size + n) for n in range(size)]
-                begin = time.perf_counter()
-                put(acts)
-                took[mine, call] = time.perf_counter() - begin
 
-        workers = [threading.Thread(target=work, args=(mine,)) for mine in range(threads)]
-        begin = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        seconds = time.perf_counter() - begin
+def _timed(put: Callable[[Sequence[Any]], None], records: int, size: int, threads: int) -> Json:
+    for n in range(threads * 3):
+        put([_act(10**7 + n)])
+    calls = records // size // threads
+    took = np.zeros((threads, calls))
+
+    def work(mine: int) -> None:
+        for call in range(calls):
+            acts = [_act((mine * calls + call) * size + n) for n in range(size)]
+            begin = time.perf_counter()
+            put(acts)
+            took[mine, call] = time.perf_counter() - begin
+
+    workers = [threading.Thread(target=work, args=(mine,)) for mine in range(threads)]
+    begin = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    seconds = time.perf_counter() - begin
     p50, p99 = np.quantile(took, [0.5, 0.99]) * 1000
     return {"rows_per_second": round(calls * threads * size / seconds, 1), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3)}
 
@@ -183,11 +189,11 @@ def _measured(options: argparse.Namespace, server: Any) -> Json:
     runs: dict[str, list[Json]] = {}
     for number in range(options.runs):
         for kind in ("sqlite", "postgres") if server else ("sqlite",):
-            for case, (size, threads) in CASES.items():
-                for side in ("ours", f"plain_{kind}"):
-                    url = server.create(f"b{len(runs)}x{number}{case}{side}".lower()) if kind == "postgres" else ""
-                    job = {"side": side, "size": size, "threads": threads, "url": url, "records": options.records * (10 if size > 1 else 1)}
-                    runs.setdefault(f"{side} {kind} {case}", []).append(must(child("benchmarks.store:write", job)))
+            for side in ("ours", f"plain_{kind}"):
+                urls = {case: server.create(f"{side}_{case}_{number}") for case in CASES} if kind == "postgres" else {}
+                written = must(child("benchmarks.store:write", {"side": side, "urls": urls, "records": options.records}))
+                for case in CASES:
+                    runs.setdefault(f"{side} {kind} {case}", []).append(written[case])
             url = server.create(f"move{number}") if kind == "postgres" else ""
             runs.setdefault(f"move {kind}", []).append(must(child("benchmarks.store:move", {"url": url, "records": options.drained})))
     return {

@@ -53,14 +53,16 @@ class DrainReport:
 
 
 def drain(store: Store, shop: Shop, most: int = BATCH_ROWS) -> DrainReport:
-    """Move everything that waits into the shop, ``most`` rows at a time.
+    """Move what waits now into the shop, ``most`` rows at a time; what comes meanwhile may wait for the next drain.
 
     Raises:
         ResourceError: the database or the shop cannot be written, or another process drains; nothing is lost or doubled.
     """
     taken = new = quarantined = 0
     with _only_here(shop), store.alone("drain", f"drain on {socket.gethostname()}") as renew:
-        while (batch := claim(store, most)) is not None:
+        with database.reading(store.engine) as con:  # an end, however fast others write
+            waiting = con.execute(sa.select(sa.func.count()).select_from(ROWS).where(ROWS.c.drained.is_(False))).scalar_one()
+        while taken < waiting and (batch := claim(store, most)) is not None:
             renew()
             report = append(store, shop, batch)
             new += report.new

@@ -376,18 +376,19 @@ class Store:
         return gone
 
     def _wipe(self) -> None:
-        with database.said(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
-            if self.engine.dialect.name == "postgresql":
+        if self.engine.dialect.name == "postgresql":
+            with database.said(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
                 for table in (ROWS, QUESTIONS, AUDIT):
                     con.exec_driver_sql(f"VACUUM FULL {table.name}")
-                return
-            raw = con.connection.cursor()
-            raw.execute("VACUUM")
-            deadline = time.monotonic() + database.WAIT_SECONDS
-            while raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            return
+        deadline = time.monotonic() + database.WAIT_SECONDS
+        with database.said(self.engine), contextlib.closing(self.engine.raw_connection()) as raw:
+            cursor = raw.cursor()
+            cursor.execute("VACUUM")
+            while cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline:
                     raise ResourceError(
-                        "live store: erased, but another process reads all the time and the old pages cannot be wiped; erase again"
+                        "live store: erased, but another process keeps reading and the old pages cannot be wiped; erase again"
                     )
                 time.sleep(0.02)
 

@@ -4,11 +4,10 @@ SHOPLM_KILLS sets how often (3 for each database without it).
 """
 
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -18,54 +17,37 @@ from shoplm.data.records import Act
 from shoplm.data.shop import Shop
 from shoplm.data.store import Store
 from shoplm.errors import ResourceError
+from stories.live_processes import NOW_US, move, write
 
 KILLS = int(os.environ.get("SHOPLM_KILLS", "3"))
-NOW_US = 1_750_000_000_000_000
-
-WRITER = """
-import sys
-from shoplm.data.records import Act
-from shoplm.data.store import Store
-folder, url, life = sys.argv[1], sys.argv[2] or None, sys.argv[3]
-store = Store(folder, url)
-print("ready", flush=True)
-for n in range(10**9):
-    name = f"{life}-{n}"
-    store.put(Act(name, NOW_US + n, "view_item", user_id=f"u{n % 5}"))
-    sys.stdout.write(name + "\\n")
-    sys.stdout.flush()
-    if n % 7 == 6:  # a client that got no answer asks again
-        store.put(Act(name, NOW_US + n, "view_item", user_id=f"u{n % 5}"))
-""".replace("NOW_US", str(NOW_US))
-
-DRAINER = """
-import sys
-from shoplm.data.drain import drain
-from shoplm.data.shop import Shop
-from shoplm.data.store import Store
-shop, store = Shop(sys.argv[1]), Store(sys.argv[1], sys.argv[2] or None)
-print("ready", flush=True)
-while True:
-    report = drain(store, shop, most=50)
-    sys.stdout.write(f"{report.rows}\\n")
-    sys.stdout.flush()
-"""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["shoplm.data.drain"])  # imported once, not once for every life; the tests' folder is not on its path
 
 
-def begin(program, shop, url, *more):
+class Second:
     """A second process, once it is at work."""
-    process = subprocess.Popen([sys.executable, "-c", program, str(shop.path), url or "", *more], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    return process
 
+    def __init__(self, work, shop, url, life):
+        self.said, other = PROCESSES.Pipe(duplex=False)
+        self.process = PROCESSES.Process(target=work, args=(str(shop.path), url, life, other), daemon=True)
+        self.process.start()
+        other.close()
+        assert self.said.recv() == "ready"
 
-def kill(process):
-    """Kill it without a warning; the lines that it had said in full."""
-    process.send_signal(signal.SIGKILL)
-    said = process.stdout.read()
-    process.wait()
-    process.stdout.close()
-    return said[: said.rfind("\n") + 1].splitlines()
+    def hear(self, count):
+        """The next things that it says."""
+        return [self.said.recv() for _ in range(count)]
+
+    def kill(self):
+        """Kill it without a warning; what it had said before and nobody had heard."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        heard = []
+        with contextlib.suppress(EOFError, OSError):  # OSError: it died within a word
+            while True:
+                heard.append(self.said.recv())
+        self.process.join()
+        self.said.close()
+        return heard
 
 
 @pytest.fixture
@@ -85,20 +67,18 @@ def test_killed_writers_and_drainers_lose_and_double_nothing(kind, tmp_path, req
     shop = Shop(tmp_path / "shop", create=True)
     draw = random.Random(7)
     acknowledged = []
-    writer, drainer = begin(WRITER, shop, url, "0"), begin(DRAINER, shop, url)
+    writer, drainer = Second(write, shop, url, "0"), Second(move, shop, url, "0")
     for life in range(1, KILLS + 1):
-        read = [writer.stdout.readline().strip() for _ in range(draw.randint(1, 40))]
+        acknowledged += writer.hear(draw.randint(1, 40))
         if life % 2:  # the drainer dies in the middle of something, the writer goes on
-            for _ in range(draw.randint(0, 1)):
-                drainer.stdout.readline()
-            kill(drainer)
-            acknowledged += read
-            drainer = begin(DRAINER, shop, url)
+            drainer.hear(draw.randint(0, 1))
+            drainer.kill()
+            drainer = Second(move, shop, url, str(life))
         else:  # the writer dies right after what it acknowledged last
-            acknowledged += read + kill(writer)
-            writer = begin(WRITER, shop, url, str(life))
-    acknowledged += kill(writer)
-    kill(drainer)
+            acknowledged += writer.kill()
+            writer = Second(write, shop, url, str(life))
+    acknowledged += writer.kill()
+    drainer.kill()
     store = Store(shop.path, url)
     view, live = together(store, shop, "events")
     seen = Counter(view.sql("select event_id from events")["event_id"].to_pylist() + live["event_id"].to_pylist())
@@ -148,11 +128,9 @@ def test_a_stopped_database_is_one_clear_line_and_work_goes_on_when_it_is_back(d
 
 def test_several_processes_write_the_same_acts_at_once_and_each_is_stored_once(tmp_path):
     shop = Shop(tmp_path / "shop", create=True)
-    writers = [begin(WRITER, shop, None, "same") for _ in range(2)]
-    said = []
-    for writer in writers:
-        said += [writer.stdout.readline().strip() for _ in range(60)]
-    said += [name for writer in writers for name in kill(writer)]
+    writers = [Second(write, shop, None, "same") for _ in range(2)]
+    said = [name for writer in writers for name in writer.hear(25)]
+    said += [name for writer in writers for name in writer.kill()]
     store = Store(shop.path)
     names = store.waiting("events")["event_id"].to_pylist()
     with contextlib.closing(store):

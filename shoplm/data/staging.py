@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +22,7 @@ from shoplm.data import contract, convert
 from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
 from shoplm.data.direct import direct
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault, Guard
-from shoplm.data.waiting import Pile, Waiting, digests, entries
+from shoplm.data.waiting import Entries, Pile, Waiting, digests, entries
 from shoplm.errors import DataError, did_you_mean
 
 THREADS = 2
@@ -57,7 +56,7 @@ class Ready:
     chunk: Chunk
     read: int
     rows: pa.Table | None
-    keys: np.ndarray | None  # type: ignore[type-arg]
+    keys: Entries | None
     faults: list[Fault]
     unknown: Mapping[str, int]
     attributes: Mapping[str, set[str]]

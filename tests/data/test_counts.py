@@ -7,12 +7,15 @@ import os
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shoplm.data import contract, waiting
 from shoplm.data.shop import Shop
+from shoplm.data.waiting import digests
 
 EXAMPLES = int(os.environ.get("SHOPLM_EXAMPLES", "100"))
 """How many random files; the published figure is made with 1000."""
@@ -63,3 +66,47 @@ def test_counts_add_up_and_agree_with_what_is_there(files):
         assert answer.num_rows == len(set(answer["review_id"].to_pylist())) == held
         state = shop.manifest().tables.get("reviews")
         assert (state.content if state else 0) == sum(answer["row_digest"].to_pylist()) % 2**64
+
+
+def test_an_empty_value_and_a_value_that_looks_like_two_say_different_things():
+    table = contract.table("reviews")
+    columns = [table[name] for name in ("title", "body", "rating")]
+    rows = [
+        ("a", None, None),
+        (None, "a", None),
+        ("abody=", None, None),
+        ("a", "", None),
+        ("a", None, 0.0),
+        ("a", None, 1.0),
+        ("0", "1", None),
+    ]
+    arrays = [pa.array(values, column.type) for values, column in zip(zip(*rows, strict=True), columns, strict=True)]
+    whole = pa.table(arrays, names=[column.name for column in columns])
+    with duckdb.connect() as con:
+        hi, lo = digests(whole, columns, con)
+        assert len(set(zip(hi.tolist(), lo.tolist(), strict=True))) == len(rows)
+        for place in range(len(rows)):  # a full column is written down in another way, and says the same
+            assert [part[0] for part in digests(whole.slice(place, 1), columns, con)] == [hi[place], lo[place]]
+
+
+def test_a_pile_on_disk_finds_what_a_pile_in_memory_finds(tmp_path, monkeypatch):
+    reviews = pa.table({"review_id": [f"r{n % 70}" for n in range(200)], "item_id": ["i"] * 200, "rating": [n % 3 + 1 for n in range(200)]})
+    unnamed = pa.table({"conversation_id": [f"c{n % 9}" for n in range(200)], "content": ["hello"] * 200})
+    answers = []
+    for limit in (4_000_000, 50):
+        monkeypatch.setattr(waiting, "LIMIT", limit)
+        shop = Shop(tmp_path / f"{limit}", create=True)
+        told = []
+        for rows in (reviews.slice(0, 90), reviews, reviews):
+            report = shop.upsert("reviews", rows)
+            told.append((report.inserted, report.updated, report.duplicate, report.data_version))
+        told.append(shop.upsert("chats", unnamed).data_version)
+        answers.append(
+            (
+                told,
+                shop.view().sql("select * exclude (ingested_at) from reviews").to_pylist(),
+                shop.view().sql("select conversation_id, turn from chats").to_pylist(),
+            )
+        )
+    assert answers[0] == answers[1]
+    assert answers[0][0][0][0] == 70

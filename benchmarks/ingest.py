@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
                 file = Path(folder) / f"events-{rows}.{form}"
                 faulty = write(rows, file)
                 for number in range(options.runs):  # A B C A B C …
-                    for side in SIDES:
+                    for side in options.sides.split(","):
                         job = {"side": side, "rows": rows, "format": form, "run": number}
                         found = parts.take(f"{side} {form} {rows} {number}", {**job, **sources},
                                            lambda job=job, file=file: must(child("benchmarks.ingest:bring_in", {**job, "file": file}, timeout=options.limit)))  # fmt: skip
@@ -226,7 +226,7 @@ def _result(begin: float, quick: bool, options: argparse.Namespace, sizes: list[
     forms = options.formats.split(",")
     sides: Json = {}
     rows_shown = []
-    for side in SIDES:
+    for side in options.sides.split(","):
         for form in forms:
             said = {}
             for size in sizes:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from shoplm.data import contract, convert
 
-LIMIT = 4_000_000
+LIMIT = 2_000_000
 """Entries that a pile keeps in memory, 36 bytes each."""
 _PARTS_BITS = 6
 

@@ -7,7 +7,7 @@ or, where a number, time or truth is expected, a word such as ``nan``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from shoplm.data.contract import FLAG, LIST, MONEY, NUMBER, TEXT, TIME, WHOLE, Column, Table
-from shoplm.errors import DataError
 
 JSON_MARK = {b"shoplm": b"json"}
 """Field metadata of a text column whose values are JSON documents (an importer's way to hand over mixed types)."""
@@ -63,22 +62,49 @@ def text_in_sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def plain(rows: pa.Table) -> pa.Table:
-    """The same rows with only the Arrow types that SQL is written for.
+def plain(rows: pa.Table) -> tuple[pa.Table, dict[str, list[int]]]:
+    """The same rows with only the Arrow types that SQL is written for, and by column the rows whose value has no such form.
 
-    Raises:
-        DataError: a column has a type that has no plain form; the message names it.
+    Those values are null afterwards: bytes that are no UTF-8, times that fit no clock, types that mean no value of a shop.
     """
-    columns, fields = [], []
+    columns, fields, lost = [], [], {}
     for field, column in zip(rows.schema, rows.columns, strict=True):
+        wrong: list[int] = []
         try:
-            column = _plain(column)
-            column.validate(full=True)
-        except (pa.ArrowException, ValueError) as error:
-            raise DataError(f"column `{field.name}` ({field.type}): cannot be read ({_one_line(error)})") from None
+            parts = list(_parts(column, 0, wrong))
+            column = pa.chunked_array([chunk for part in parts for chunk in part.chunks], type=parts[0].type if parts else pa.string())
+        except pa.ArrowException:  # no value has a plain form, so the column has no plain type
+            column, wrong = pa.chunked_array([pa.nulls(rows.num_rows, pa.string())]), _filled(column)
         columns.append(column)
         fields.append(pa.field(field.name, column.type, metadata=field.metadata))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+        if wrong:
+            lost[field.name] = wrong
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields)), lost
+
+
+def _filled(column: pa.ChunkedArray) -> list[int]:
+    found: list[int] = np.flatnonzero(pc.is_valid(column).to_numpy()).tolist()
+    return found
+
+
+def _parts(column: pa.ChunkedArray, start: int, wrong: list[int]) -> Iterator[pa.ChunkedArray]:
+    """The plain form, in parts; halves again and again where something cannot be read, until only that is left out."""
+    try:
+        found = _plain(column)
+        found.validate(full=True)
+    except (pa.ArrowException, ValueError):
+        if len(column) == 1:
+            wrong.append(start)
+            yield pa.chunked_array([pa.nulls(1, _plain(column.slice(0, 0)).type)])
+        elif not len(column):
+            raise
+        else:
+            _plain(column.slice(0, 0))  # a type without plain form is not looked at value by value
+            half = len(column) // 2
+            yield from _parts(column.slice(0, half), start, wrong)
+            yield from _parts(column.slice(half), start + half, wrong)
+        return
+    yield found
 
 
 def trimmed(rows: pa.Table, places: Collection[int]) -> pa.Table:
@@ -96,10 +122,6 @@ def trimmed(rows: pa.Table, places: Collection[int]) -> pa.Table:
             arrays.append(pc.utf8_trim_whitespace(rows.column(place)))
             names.append(f"tc{place}")
     return pa.table(arrays, names=names)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -126,6 +148,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     if pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or pt.is_list_view(kind) or pt.is_large_list_view(kind):
         return _plain(column.cast(pa.list_(kind.value_type)))
+    if pt.is_interval(kind) or pt.is_union(kind):
+        raise pa.ArrowInvalid(f"{kind} has no plain form")
     if pt.is_list(kind) and not pt.is_string(kind.value_type) and not pt.is_nested(kind.value_type):
         return column.cast(LIST)
     return column
@@ -330,19 +354,22 @@ def _listed(values: str) -> str:
     return f"list_filter(list_transform({values}, lambda v: trim(v, {_SPACE})), lambda v: v IS NOT NULL AND v <> '')"
 
 
-def canonical(columns: Iterable[Column]) -> str:
+def canonical(columns: Iterable[Column], full: Collection[str]) -> str:
     """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow.
 
-    Numbers stand as the whole number that their IEEE bits make, times as microseconds (see ``waiting.digests``).
+    Each value stands between its column's name and a NUL, which no value holds. Numbers stand as the whole number that
+    their IEEE bits make, times as microseconds (see ``waiting.digests``).
+
+    Args:
+        columns: what is to be said, in this order.
+        full: columns without any null; they cost less, the text is the same.
     """
     parts = []
     for column in columns:
         name = name_in_sql(column.name)
-        if column.type in (TEXT, LIST):
-            value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
-            parts.append(f"'{column.name}=' || strlen({value}) || ':' || {value}")
-        else:
-            parts.append(f"'{column.name}=' || CAST({name} AS VARCHAR) || ';'")
+        value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
+        head = text_in_sql(column.name + "=")
+        parts.append(f"{head}, {value}, chr(0)" if column.name in full else f"{head} || {value} || chr(0)")
     return "concat(" + ", ".join(parts) + ")"
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +22,7 @@ from shoplm.data import contract, convert
 from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
 from shoplm.data.direct import direct
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault, Guard
-from shoplm.data.waiting import Pile, Waiting, digests, entries
+from shoplm.data.waiting import Entries, Pile, Waiting, digests, entries
 from shoplm.errors import DataError, did_you_mean
 
 THREADS = 2
@@ -57,7 +56,7 @@ class Ready:
     chunk: Chunk
     read: int
     rows: pa.Table | None
-    keys: np.ndarray | None  # type: ignore[type-arg]
+    keys: Entries | None
     faults: list[Fault]
     unknown: Mapping[str, int]
     attributes: Mapping[str, set[str]]
@@ -120,7 +119,7 @@ class Staging:
         return chunk, Shape(table, found, {**_fallbacks(table, absent), **defaults}, _made(table, absent))
 
     def _prepare(self, chunk: Chunk, shape: Shape) -> Ready:
-        rows = _plain(chunk)
+        rows, lost = convert.plain(chunk.rows)
         if not rows.num_rows:
             return Ready(chunk, 0, None, None, list(chunk.faults), {}, {})
         con = self.con.cursor()
@@ -129,11 +128,14 @@ class Staging:
             plan = Plan.of(shape, rows.schema, proved, chunk.untyped)
             con.register("_chunk", convert.trimmed(rows, plan.places))
             converted = con.sql(plan.convert).to_arrow_table()
-            faults, good = list(chunk.faults), _whole(shape.table, converted, proved)
+            unread = _unread(chunk, shape, lost)
+            faults, good = [*chunk.faults, *unread.values()], _whole(shape.table, converted, proved)
             bad = converted.filter(pc.is_valid(converted["_fault"])).select(["_i", "_fault"])
-            if bad.num_rows:
-                faults += _faults(chunk, rows, plan, bad)
-                good = good.filter(pc.is_null(converted["_fault"]))
+            if bad.num_rows or unread:
+                faults += _faults(chunk, rows, plan, bad, unread)
+                keep = pc.is_null(converted["_fault"]).to_numpy().copy()
+                keep[list(unread)] = False
+                good = good.filter(pa.array(keep))
             unknown, attributes = _measured(con, plan, good)
             if self.guard is not None:
                 good = _guarded(self.guard, shape.table, good)
@@ -319,14 +321,6 @@ class Plan:
         )
 
 
-def _plain(chunk: Chunk) -> pa.Table:
-    try:
-        return convert.plain(chunk.rows)
-    except DataError as error:
-        line = int(chunk.lines[0]) if len(chunk.lines) else 1
-        raise DataError(f"{chunk.file}, near line {line}: {error}") from None
-
-
 def _source(place: int, column: pa.Field) -> Source:
     marked = (column.metadata or {}).get(b"shoplm") == b"json"
     return Source(f"c{place}", column.type, marked, f"tc{place}" if pa.types.is_string(column.type) else "")
@@ -369,8 +363,21 @@ def _fallbacks(table: contract.Table, absent: frozenset[str]) -> dict[str, str]:
     return {name: value for name, value in table.fallback if name in absent}
 
 
-def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table) -> Iterator[Fault]:
+def _unread(chunk: Chunk, shape: Shape, lost: Mapping[str, list[int]]) -> dict[int, Fault]:
+    """By row, what could not be read at all; in a column that the contract does not name it is only left out."""
+    unread: dict[int, Fault] = {}
+    for name in shape.found.values():
+        for i in lost.get(name, ()):
+            kind = chunk.rows.schema.field(name).type
+            fix = "write it as text in UTF-8, a number or a time"
+            unread.setdefault(i, Fault(int(chunk.lines[i]), name, _seen(chunk.rows[name][i]), f"({kind}) cannot be read", fix))
+    return unread
+
+
+def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table, unread: Collection[int]) -> Iterator[Fault]:
     for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
+        if i in unread:
+            continue
         rule = plan.rules[number]
         behind = plan.behind.get(rule.column)
         seen = _seen(rows[behind][i]) if behind else ""  # uncut: a guard must see whole words

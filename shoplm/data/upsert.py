@@ -18,7 +18,7 @@ import pyarrow as pa
 from shoplm.data import contract, convert, delta
 from shoplm.data.manifest import TableState
 from shoplm.data.staging import StagedTable, Staging
-from shoplm.data.waiting import DIGEST_MASK, Entries, Pile, Waiting, digests, entries
+from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Verdict:
 
 def _judge(part: Entries, verdict: Verdict) -> None:
     """Judge rows among which are all that share a key with any of them."""
-    order = np.argsort(part["lo"], kind="stable")
-    same = part["lo"][order][1:] == part["lo"][order][:-1]
-    alone = np.ones(len(part), bool)
-    alone[order[1:]] &= ~same
-    alone[order[:-1]] &= ~same
+    keys, alone = np.ascontiguousarray(part["lo"]), np.ones(len(part), bool)
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(repeated):  # the usual import has none, and needs no more than one quick sort
+        alone = _none_of(repeated, keys)
     new = part[alone & (part["file"] < 0)]
     verdict.write[new["at"]] = True
     verdict.inserted += len(new)
@@ -93,6 +93,13 @@ def _judge(part: Entries, verdict: Verdict) -> None:
     rest = part[~alone]
     if len(rest):
         _judge_together(rest, verdict)
+
+
+def _none_of(repeated: Numbers, keys: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which keys are none of the ``repeated``, which are in order."""
+    places = np.minimum(np.searchsorted(repeated, keys), len(repeated) - 1)
+    found: np.ndarray[Any, np.dtype[np.bool_]] = repeated[places] != keys
+    return found
 
 
 def _judge_together(rows: Entries, verdict: Verdict) -> None:

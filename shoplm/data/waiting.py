@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from shoplm.data import contract, convert
 
-LIMIT = 4_000_000
+LIMIT = 2_000_000
 """Entries that a pile keeps in memory, 36 bytes each."""
 _PARTS_BITS = 6
 
@@ -45,7 +45,8 @@ def digests(rows: pa.Table, columns: list[contract.Column], con: duckdb.DuckDBPy
         return np.zeros(rows.num_rows, np.uint64), np.zeros(rows.num_rows, np.uint64)
     arrays = [_countable(rows[column.name], column) for column in columns]
     con.register("_said", pa.table(arrays, names=[column.name for column in columns]))
-    whole = f"SELECT md5_number({convert.canonical(columns)}) AS d FROM _said"
+    full = [column.name for column in columns if not rows[column.name].null_count]
+    whole = f"SELECT md5_number({convert.canonical(columns, full)}) AS d FROM _said"
     query = f"SELECT CAST(d >> 64 AS UBIGINT) AS hi, CAST(d & 18446744073709551615::UHUGEINT AS UBIGINT) AS lo FROM ({whole})"
     found = con.sql(query).to_arrow_table()
     con.unregister("_said")

@@ -254,3 +254,21 @@ def test_a_cell_of_a_million_characters_is_kept_and_a_longer_one_put_aside(tmp_p
     report = shop.import_files(put(tmp_path, "reviews.csv", content))
     assert (report.inserted, report.quarantined) == (2, 1)
     assert "line 3: column `body` is too long" in str(report)
+
+
+def test_values_that_cannot_be_read_cost_their_row_and_no_other(tmp_path, shop):
+    file = tmp_path / "reviews.parquet"
+    bodies = [b"good"] * 50
+    bodies[7], bodies[30] = b"\xff", b"caf\xe9"
+    pq.write_table(pa.table({"item_id": ["i"] * 50, "body": bodies, "rating": [5.0] * 50, "picture": [b"\xff\xd8"] * 50}), file)
+    report = shop.import_files(file)
+    assert (report.read, report.inserted, report.quarantined) == (50, 48, 2)
+    assert "line 8: column `body` (binary) cannot be read" in str(report)
+    assert shop.import_files(file).duplicate == 48
+
+
+def test_a_column_of_a_type_without_plain_form_costs_only_rows_of_the_contract(shop):
+    odd = pa.array([(1, 2, 3), None], pa.month_day_nano_interval())
+    rows = {"item_id": ["i", "j"], "rating": [1, 2]}
+    assert shop.upsert("reviews", pa.table(rows | {"age": odd})).inserted == 2
+    assert shop.upsert("reviews", pa.table(rows | {"created_at": odd})).quarantined == 1

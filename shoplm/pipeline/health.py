@@ -43,9 +43,15 @@ class Health:
 def check(shop: Shop) -> Health:
     """Look through every table that the shop has."""
     view = shop.view()
-    findings = [*_quarantine(shop), *_products(view), *_reviews(view), *_events(view), *_chats(view)]
+    findings = [*_retention(shop), *_quarantine(shop), *_products(view), *_reviews(view), *_events(view), *_chats(view)]
     order = {"wrong": 0, "warning": 1, "note": 2}
     return Health(view.data_version, shop.counts(), sorted(findings, key=lambda finding: order[finding.severity]))
+
+
+def _retention(shop: Shop) -> list[Finding]:
+    days = {name: limit for name, limit in shop.config.retention_days.plain().items() if limit is not None}
+    said = ", ".join(f"{name} {limit:,} days" for name, limit in days.items())
+    return [Finding("note", f"shop.yaml keeps rows only for a time: {said}; Shop.retain removes what is older")] if days else []
 
 
 def _quarantine(shop: Shop) -> list[Finding]:

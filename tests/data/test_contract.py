@@ -121,12 +121,12 @@ def imports(draw):
     optional = [column for column in table.columns if not column.required and column.name != "attributes"]
     columns = [*(c for c in table.columns if c.required), *draw(st.lists(st.sampled_from(optional), unique=True, max_size=6))]
     columns += [table[group[0]] for group in table.any_of if table[group[0]] not in columns]
-    n = draw(st.integers(1, 6))
+    n = draw(st.integers(1, 30))
     kind = {column.name: draw(st.lists(VALUES[column.type], min_size=n, max_size=n)) for column in columns}
     return table.name, pa.table({name: pa.array(values, pa.string()) for name, values in kind.items()})
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(imports())
 def test_a_row_that_passes_the_import_passes_the_schema(data):
     name, rows = data

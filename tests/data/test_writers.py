@@ -1,5 +1,6 @@
 """Writers and readers of one shop at once, each a real process; no lock is needed for the shop to stay whole."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -142,7 +143,7 @@ def test_whoever_comes_second_judges_anew(shop, monkeypatch):
         write(path, found)
 
     monkeypatch.setattr(manifest, "write", late)
-    monkeypatch.setattr(writers, "alone", lambda _: open(os.devnull))
+    monkeypatch.setattr(writers, "alone", lambda _: contextlib.nullcontext())
     report = shop.upsert("reviews", rows(5, rating=5))
     assert (report.inserted, report.updated, report.duplicate) == (0, 2, 3)
     assert shop.counts() == {"reviews": 6}

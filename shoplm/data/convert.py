@@ -7,7 +7,7 @@ or, where a number, time or truth is expected, a word such as ``nan``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from shoplm.data.contract import FLAG, LIST, MONEY, NUMBER, TEXT, TIME, WHOLE, Column, Table
-from shoplm.errors import DataError
 
 JSON_MARK = {b"shoplm": b"json"}
 """Field metadata of a text column whose values are JSON documents (an importer's way to hand over mixed types)."""
@@ -63,35 +62,66 @@ def text_in_sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def plain(rows: pa.Table) -> pa.Table:
-    """The same rows with only the Arrow types that SQL is written for.
+def plain(rows: pa.Table) -> tuple[pa.Table, dict[str, list[int]]]:
+    """The same rows with only the Arrow types that SQL is written for, and by column the rows whose value has no such form.
 
-    Raises:
-        DataError: a column has a type that has no plain form; the message names it.
+    Those values are null afterwards: bytes that are no UTF-8, times that fit no clock, types that mean no value of a shop.
     """
-    columns, fields = [], []
+    columns, fields, lost = [], [], {}
     for field, column in zip(rows.schema, rows.columns, strict=True):
+        wrong: list[int] = []
         try:
-            column = _plain(column)
-            column.validate(full=True)
-        except (pa.ArrowException, ValueError) as error:
-            raise DataError(f"column `{field.name}` ({field.type}): cannot be read ({_one_line(error)})") from None
+            parts = list(_parts(column, 0, wrong))
+            column = pa.chunked_array([chunk for part in parts for chunk in part.chunks], type=parts[0].type if parts else pa.string())
+        except pa.ArrowException:  # no value has a plain form, so the column has no plain type
+            column, wrong = pa.chunked_array([pa.nulls(rows.num_rows, pa.string())]), _filled(column)
         columns.append(column)
         fields.append(pa.field(field.name, column.type, metadata=field.metadata))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+        if wrong:
+            lost[field.name] = wrong
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields)), lost
 
 
-def trimmed(rows: pa.Table) -> pa.Table:
-    """Plain rows under names that are safe in SQL: ``c0``, ``c1``, … and ``tc0``, … for texts without outer spaces, and ``_i``."""
-    safe = rows.rename_columns([f"c{place}" for place in range(rows.num_columns)])
-    for name in safe.schema.names:
-        if pt.is_string(safe[name].type):  # Arrow trims far faster than SQL
-            safe = safe.append_column("t" + name, pc.utf8_trim_whitespace(safe[name]))
-    return safe.append_column("_i", pa.array(np.arange(rows.num_rows)))
+def _filled(column: pa.ChunkedArray) -> list[int]:
+    found: list[int] = np.flatnonzero(pc.is_valid(column).to_numpy()).tolist()
+    return found
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _parts(column: pa.ChunkedArray, start: int, wrong: list[int]) -> Iterator[pa.ChunkedArray]:
+    """The plain form, in parts; halves again and again where something cannot be read, until only that is left out."""
+    try:
+        found = _plain(column)
+        found.validate(full=True)
+    except (pa.ArrowException, ValueError):
+        if len(column) == 1:
+            wrong.append(start)
+            yield pa.chunked_array([pa.nulls(1, _plain(column.slice(0, 0)).type)])
+        elif not len(column):
+            raise
+        else:
+            _plain(column.slice(0, 0))  # a type without plain form is not looked at value by value
+            half = len(column) // 2
+            yield from _parts(column.slice(0, half), start, wrong)
+            yield from _parts(column.slice(half), start + half, wrong)
+        return
+    yield found
+
+
+def trimmed(rows: pa.Table, places: Collection[int]) -> pa.Table:
+    """Plain rows under names that are safe in SQL: ``c0``, ``c1``, … and ``tc0``, … for texts without outer spaces, and ``_i``.
+
+    Args:
+        rows: plain rows.
+        places: which columns are wanted, from 0.
+    """
+    arrays, names = [pa.array(np.arange(rows.num_rows))], ["_i"]
+    for place in sorted(places):
+        arrays.append(rows.column(place))
+        names.append(f"c{place}")
+        if pt.is_string(rows.column(place).type):  # Arrow trims far faster than SQL
+            arrays.append(pc.utf8_trim_whitespace(rows.column(place)))
+            names.append(f"tc{place}")
+    return pa.table(arrays, names=names)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -118,6 +148,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     if pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or pt.is_list_view(kind) or pt.is_large_list_view(kind):
         return _plain(column.cast(pa.list_(kind.value_type)))
+    if pt.is_interval(kind) or pt.is_union(kind):
+        raise pa.ArrowInvalid(f"{kind} has no plain form")
     if pt.is_list(kind) and not pt.is_string(kind.value_type) and not pt.is_nested(kind.value_type):
         return column.cast(LIST)
     return column
@@ -322,23 +354,26 @@ def _listed(values: str) -> str:
     return f"list_filter(list_transform({values}, lambda v: trim(v, {_SPACE})), lambda v: v IS NOT NULL AND v <> '')"
 
 
-def canonical(columns: Iterable[Column]) -> str:
-    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow."""
+def canonical(columns: Iterable[Column], full: Collection[str]) -> str:
+    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow.
+
+    Each value stands between its column's name and a NUL, which no value holds. Numbers stand as the whole number that
+    their IEEE bits make, times as microseconds (see ``waiting.digests``).
+
+    Args:
+        columns: what is to be said, in this order.
+        full: columns without any null; they cost less, the text is the same.
+    """
     parts = []
     for column in columns:
         name = name_in_sql(column.name)
-        value = f"CAST({name} AS VARCHAR)"
-        if column.type == TIME:
-            value = f"CAST(epoch_us({name}) AS VARCHAR)"
-        elif column.type == LIST:
-            value = f"CAST(to_json({name}) AS VARCHAR)"
-        elif column.type == TEXT:
-            value = name
-        parts.append(f"'{column.name}=' || strlen({value}) || ':' || {value}")
+        value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
+        head = text_in_sql(column.name + "=")
+        parts.append(f"{head}, {value}, chr(0)" if column.name in full else f"{head} || {value} || chr(0)")
     return "concat(" + ", ".join(parts) + ")"
 
 
-def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> list[Rule]:
+def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], proved: Mapping[str, bool]) -> list[Rule]:
     """Every way in which a row can break the contract, most basic first.
 
     Args:
@@ -346,10 +381,13 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> l
         sources: the foreign column behind each contract column; the converted value is called by the contract's name
             and ``_given_<name>`` tells whether the source had a value.
         made: columns that are made up later.
+        proved: columns whose values are known to be right, and whether every row has one.
     """
     found: list[Rule] = []
     later = set(made)
     for column in table.columns:
+        if column.name in proved:
+            continue
         name, given = name_in_sql(column.name), name_in_sql("_given_" + column.name)
         if column.name not in sources:
             if column.required and column.name not in later:
@@ -363,6 +401,8 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str]) -> l
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
+        if any(proved.get(name) for name in group):
+            continue
         filled = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in group)
         words = ", ".join(group)
         found.append(Rule(filled, group[0], f"is missing, and so is every other of {words}", f"fill at least one of {words}"))

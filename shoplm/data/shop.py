@@ -22,10 +22,11 @@ from deltalake.exceptions import DeltaError
 
 from shoplm.data import contract, delta, ingest, maintenance, manifest, migrate, retention, writers
 from shoplm.data.importers import importer
-from shoplm.data.ingest import Chunk, Guard, ImportReport, Staging, TableReport
+from shoplm.data.ingest import Chunk, Guard, ImportReport, TableReport
 from shoplm.data.maintenance import TABLES, Cleared
 from shoplm.data.manifest import FOLDER, Manifest, TableState
 from shoplm.data.retention import ShopConfig
+from shoplm.data.staging import Staging
 from shoplm.data.upsert import Outcome, upsert
 from shoplm.data.view import View
 from shoplm.errors import DataError, ResourceError
@@ -398,8 +399,7 @@ class Transaction:
         strict: bool = False,
     ) -> None:
         """Add or change the rows that an importer reads, by key."""
-        for chunk in chunks:
-            self._staging.add(chunk, mapping or {}, defaults or {}, strict=strict)
+        self._staging.take(chunks, mapping or {}, defaults or {}, strict=strict)
 
 
 def _name_digest(file: str) -> str:

@@ -2,23 +2,23 @@
 
 The key decides which row is meant, ``row_digest`` whether it says the same. Rows with one key inside one import
 are taken one after the other, so each of them is new, updated or already there, and the last one stays.
+Only digests are compared, one part of the keys at a time, so memory does not grow with the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from shoplm.data import contract, convert, delta
-from shoplm.data.convert import name_in_sql, text_in_sql
-from shoplm.data.ingest import Staging
 from shoplm.data.manifest import TableState
-
-_DIGEST = "CAST(_content & 9223372036854775807::UHUGEINT AS BIGINT)"
+from shoplm.data.staging import StagedTable, Staging
+from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries
 
 
 @dataclass(frozen=True)
@@ -50,83 +50,168 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         attributes[name] = convert.one_type(kinds | ({attributes[name]} if name in attributes else set()))
     if not staged.staged:
         return Outcome(0, 0, 0, before)
-    _make_keys(staging, table)
-    names = _hold(staging, table, path, before)
-    _judge(staging, table)
-    con = staging.con
-    inserted, duplicate, gained, lost, to_write = con.sql(
-        "SELECT count(*) FILTER (is_first AND held IS NULL), "
-        "count(*) FILTER ((is_first AND held = digest) OR (NOT is_first AND previous = digest)), "
-        "coalesce(sum(digest) FILTER (to_write), 0), coalesce(sum(held) FILTER (to_write), 0), count(*) FILTER (to_write) FROM _verdict"
-    ).fetchall()[0]
-    outcome_of = (inserted, staged.staged - inserted - duplicate, duplicate)
-    if not to_write:
+    if staged.lacking:
+        _make_keys(staging, table, staged)
+    names = _hold(staging, table, staged.pile, path, before)
+    verdict = Verdict(np.zeros(staged.staged, bool))
+    for part in staged.pile.parts():
+        _judge(part, verdict)
+    outcome_of = (verdict.inserted, staged.staged - verdict.inserted - verdict.duplicate, verdict.duplicate)
+    if not verdict.write.any():
         return Outcome(*outcome_of, before)
-    gone: dict[str, delta.Positions] = {}
-    for number, name in enumerate(names):
-        query = f"SELECT position FROM _verdict WHERE to_write AND file = {number} ORDER BY position"
-        positions = con.sql(query).to_arrow_table()["position"].to_numpy().astype(np.int64)
-        if len(positions):
-            gone[name] = positions
-    everything = to_write == staged.staged
+    gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
     ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
-    version = delta.change(table, path, ready, _rows(staging, table, now_us, everything), gone)
-    rows = (before.rows if before else 0) + inserted
-    content = ((before.content if before else 0) + int(gained) - int(lost)) % 2**64
+    version = delta.change(table, path, ready, _rows(table, staged, verdict.write, now_us), gone)
+    rows = (before.rows if before else 0) + verdict.inserted
+    content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64
     return Outcome(*outcome_of, TableState(version, rows, content, attributes))
 
 
-def _make_keys(staging: Staging, table: contract.Table) -> None:
-    for name in table.derived:
-        column = name_in_sql(name)
-        if table[name].is_id:
-            same, made = "_content, _file", "md5(CAST(_content AS VARCHAR) || '#' || CAST(n AS VARCHAR))"
-        else:
-            same, made = f"{name_in_sql(table.key[0])}, _file", "n"
-        lacking = f"FROM {table.name} WHERE {column} IS NULL"
-        numbered = f"SELECT _ord AS o, row_number() OVER (PARTITION BY {same} ORDER BY _ord) - 1 AS n {lacking}"
-        missing = staging.con.sql(f"SELECT 1 {lacking} LIMIT 1").fetchall()
-        if missing:
-            staging.con.execute(f"UPDATE {table.name} SET {column} = {made} FROM ({numbered}) AS made WHERE made.o = {table.name}._ord")
+@dataclass
+class Verdict:
+    """What has been found so far: which staged rows are to be written, and which places of which file they replace."""
+
+    write: np.ndarray[Any, np.dtype[np.bool_]]
+    inserted: int = 0
+    duplicate: int = 0
+    gained: int = 0
+    lost: int = 0
+    gone: dict[int, list[delta.Positions]] = field(default_factory=dict)
 
 
-def _hold(staging: Staging, table: contract.Table, path: Path, before: TableState | None) -> list[str]:
-    """Keys and digests of the rows that are there, with their places; the names of the files that hold them."""
-    con = staging.con
-    con.execute("CREATE OR REPLACE TEMP TABLE _held (key UHUGEINT, digest BIGINT, file INTEGER, position BIGINT)")
+def _judge(part: Entries, verdict: Verdict) -> None:
+    """Judge rows among which are all that share a key with any of them."""
+    keys, alone = np.ascontiguousarray(part["lo"]), np.ones(len(part), bool)
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(repeated):  # the usual import has none, and needs no more than one quick sort
+        alone = _none_of(repeated, keys)
+    new = part[alone & (part["file"] < 0)]
+    verdict.write[new["at"]] = True
+    verdict.inserted += len(new)
+    verdict.gained += int((new["digest"] & DIGEST_MASK).sum(dtype=np.uint64))
+    rest = part[~alone]
+    if len(rest):
+        _judge_together(rest, verdict)
+
+
+def _none_of(repeated: Numbers, keys: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which keys are none of the ``repeated``, which are in order."""
+    places = np.minimum(np.searchsorted(repeated, keys), len(repeated) - 1)
+    found: np.ndarray[Any, np.dtype[np.bool_]] = repeated[places] != keys
+    return found
+
+
+def _judge_together(rows: Entries, verdict: Verdict) -> None:
+    rows = rows[np.lexsort((rows["at"], rows["file"] < 0, rows["hi"], rows["lo"]))]  # in a group: what is held, then by arrival
+    digest = rows["digest"] & DIGEST_MASK
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows["lo"][1:] != rows["lo"][:-1]) | (rows["hi"][1:] != rows["hi"][:-1])
+    ends = np.append(begins[1:], True)
+    coming = rows["file"] < 0
+    said_before = np.append(False, digest[1:] == digest[:-1]) & ~begins
+    verdict.inserted += int((coming & begins).sum())
+    verdict.duplicate += int((coming & said_before).sum())
+    first = np.flatnonzero(begins)[np.cumsum(begins) - 1]  # of each row's group
+    was_held = rows["file"][first] >= 0
+    write = coming & ends & ~(was_held & (digest[first] == digest))
+    verdict.write[rows["at"][write]] = True
+    verdict.gained += int(digest[write].sum(dtype=np.uint64))
+    replaced = first[write & was_held]
+    verdict.lost += int(digest[replaced].sum(dtype=np.uint64))
+    files = rows["file"][replaced]
+    for number in np.unique(files).tolist():
+        verdict.gone.setdefault(number, []).append(rows["at"][replaced][files == number])
+
+
+def _hold(staging: Staging, table: contract.Table, pile: Pile, path: Path, before: TableState | None) -> list[str]:
+    """Add to the pile the rows that are there; the names of the files that hold them."""
     if before is None:
         return []
+    key = [table[name] for name in table.key]
+    wanted = None if pile.spilled else pile.keys()
     files = delta.files(path, before.delta)
-    key = convert.canonical([table[name] for name in table.key])
     for number, file in enumerate(files):
         start = 0
         for rows in delta.batches(file, [*table.key, "row_digest"], table.schema):
-            con.register("_there", rows.append_column("_position", pa.array(np.arange(start, start + rows.num_rows))))
-            con.execute(f"INSERT INTO _held SELECT md5_number({key}), row_digest, {number}, _position FROM _there")
-            con.unregister("_there")
-            start += rows.num_rows
+            hi, lo = digests(rows, key, staging.con)
+            held = entries(hi, lo, rows["row_digest"].to_numpy().astype(np.uint64), start, number)
+            start += len(held)
+            if wanted is not None:  # most rows of a big table are none of those that come in
+                held = held[wanted[np.minimum(np.searchsorted(wanted, lo), len(wanted) - 1)] == lo]
+            pile.add(held)
     return [file.name for file in files]
 
 
-def _judge(staging: Staging, table: contract.Table) -> None:
-    key = convert.canonical([table[name] for name in table.key])
-    staging.con.execute(
-        "CREATE OR REPLACE TEMP TABLE _verdict AS SELECT o, digest, held, file, position, is_first, previous, "
-        "is_last AND (held IS NULL OR held <> digest) AS to_write FROM ("
-        "SELECT s.o, s.digest, h.digest AS held, h.file, h.position, lag(s.digest) OVER same AS previous, "
-        "row_number() OVER same = 1 AS is_first, lead(s.o) OVER same IS NULL AS is_last "
-        f"FROM (SELECT _ord AS o, md5_number({key}) AS key, {_DIGEST} AS digest FROM {table.name}) s LEFT JOIN _held h ON s.key = h.key "
-        "WINDOW same AS (PARTITION BY s.key ORDER BY s.o))"
-    )
+def _make_keys(staging: Staging, table: contract.Table, staged: StagedTable) -> None:
+    """Fill in the parts of keys that sources lack, then pile up the keys. Takes 4 bytes of memory a row."""
+    for name in table.derived:
+        column = table[name]
+        lacks = Pile(staging.folder / f"{table.name}-{name}-same")
+        start = 0
+        for rows, file in staged.waiting.batches():
+            if name not in rows.schema.names:
+                hi, lo = rows["_hi"].to_numpy(), rows["_lo"].to_numpy()
+                if not column.is_id:
+                    hi, lo = digests(rows, [table[table.key[0]]], staging.con)
+                lacks.add(entries(hi, lo, np.full(len(hi), file, np.uint64), start))
+            start += rows.num_rows
+        numbers = np.zeros(staged.staged, np.int32)
+        for part in lacks.parts():
+            _number(part, numbers)
+        filled = Waiting(staging.folder / f"{table.name}-{name}")
+        start = 0
+        for rows, file in staged.waiting.batches():
+            if name not in rows.schema.names:
+                made = numbers[start : start + rows.num_rows]
+                values = _ids(staging, rows, made) if column.is_id else pa.chunked_array([pa.array(made, pa.int64())])
+                rows = rows.append_column(pa.field(name, column.type), values)
+            start += rows.num_rows
+            filled.add(rows, file)
+        staged.waiting.remove()
+        staged.waiting = filled
+    staged.pile = Pile(staging.folder / f"{table.name}-made-keys")
+    start = 0
+    for rows, _ in staged.waiting.batches():
+        hi, lo = digests(rows, [table[name] for name in table.key], staging.con)
+        staged.pile.add(entries(hi, lo, rows["_lo"].to_numpy(), start))
+        start += rows.num_rows
 
 
-def _rows(staging: Staging, table: contract.Table, now_us: int, everything: bool) -> Iterator[pa.Table]:
-    columns = ", ".join(name_in_sql(column.name) for column in table.columns)
-    sources = "[" + ", ".join(text_in_sql(source) for _, source in staging.tables[table.name].files) + "]"
-    where = "" if everything else " WHERE _ord IN (SELECT o FROM _verdict WHERE to_write)"
-    query = (
-        f"SELECT {columns}, list_extract({sources}, _file + 1) AS source, make_timestamp({now_us}) AS ingested_at, "
-        f"{_DIGEST} AS row_digest FROM {table.name}{where}"
-    )
-    for batch in staging.con.sql(query).to_arrow_reader(delta.GROUP_ROWS):
-        yield pa.Table.from_batches([batch]).cast(table.schema)
+def _number(part: Entries, numbers: np.ndarray[Any, np.dtype[np.int32]]) -> None:
+    """Number the rows that say the same in one file (``digest``) from 0, by arrival."""
+    rows = part[np.lexsort((part["at"], part["digest"], part["hi"], part["lo"]))]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = np.logical_or.reduce([rows[name][1:] != rows[name][:-1] for name in ("lo", "hi", "digest")])
+    first = np.flatnonzero(begins)[np.cumsum(begins) - 1] if len(rows) else np.zeros(0, np.int64)
+    numbers[rows["at"]] = np.arange(len(rows)) - first
+
+
+def _ids(staging: Staging, rows: pa.Table, numbers: np.ndarray[Any, np.dtype[np.int32]]) -> pa.ChunkedArray:
+    staging.con.register("_said", pa.table({"hi": rows["_hi"], "lo": rows["_lo"], "n": pa.array(numbers)}))
+    found = staging.con.sql("SELECT md5(concat(hi, '#', lo, '#', n)) AS id FROM _said").to_arrow_table()["id"]
+    staging.con.unregister("_said")
+    return found
+
+
+def _rows(table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.dtype[np.bool_]], now_us: int) -> Iterator[pa.Table]:
+    everything, start = bool(write.all()), 0
+    for rows, file in staged.waiting.batches():
+        stamps = {
+            "source": pa.array([staged.files[file][1]]).dictionary_encode().take(pa.array(np.zeros(rows.num_rows, np.int32))),
+            "ingested_at": pa.array(np.full(rows.num_rows, now_us)).cast(contract.TIME),
+            "row_digest": pa.array((rows["_lo"].to_numpy() & DIGEST_MASK).astype(np.int64)),
+        }
+        arrays = [
+            rows[f.name]
+            if f.name in rows.schema.names
+            else stamps[f.name].cast(f.type)
+            if f.name in stamps
+            else pa.nulls(rows.num_rows, f.type)
+            for f in table.schema
+        ]
+        whole = pa.Table.from_arrays(arrays, schema=table.schema)
+        keep = write[start : start + rows.num_rows]
+        start += rows.num_rows
+        if everything or keep.any():
+            yield whole if everything else whole.filter(pa.array(keep))

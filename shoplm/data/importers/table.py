@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -16,11 +17,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from shoplm.data import contract
 from shoplm.data.convert import JSON_MARK
-from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault
+from shoplm.data.ingest import CHUNK_ROWS, SEEN_LENGTH, Chunk, Fault
 from shoplm.errors import DataError, did_you_mean
 
 ROWS = 20_000
@@ -29,6 +31,14 @@ CHARACTERS = 16_000_000
 
 COLUMNS = 2_000
 """More columns than this are a sign that keys are data."""
+
+BLOCK_BYTES = 12_000_000
+"""Bytes of a csv file that are read at once."""
+
+FIELD = 2_000_000
+"""The longest csv cell in characters; the contract keeps half of it."""
+_OPEN_QUOTE = 131_072
+"""A last cell longer than this that no quote ends is taken for an open quote, not for text."""
 
 _DELIMITERS = ",;\t|"
 _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -113,6 +123,7 @@ def _read_csv(file: Path, table: str) -> Iterator[Chunk]:
 
 
 def _csv_chunks(file: Path, table: str, encoding: str) -> Iterator[Chunk]:
+    csv.field_size_limit(max(csv.field_size_limit(), FIELD))
     with file.open(encoding=encoding, newline="") as text:
         delimiter = _delimiter(text.read(1 << 16))
         text.seek(0)
@@ -125,11 +136,75 @@ def _csv_chunks(file: Path, table: str, encoding: str) -> Iterator[Chunk]:
             raise DataError(f"{file}: holds only blank lines; give a header line and rows")
         names = _names(file, header)
         empty = True
-        for rows, lines in _csv_records(file, reader):
+        with file.open("rb") as raw:
+            head = b"".join(raw.readline() for _ in range(reader.line_num))
+        if encoding == "utf-8-sig" and _even_lines(head):
+            chunks = _csv_blocks(file, table, names, delimiter, len(head), reader.line_num)
+        else:
+            chunks = (_csv_chunk(file, table, names, rows, lines) for rows, lines in _csv_records(file, reader, 0))
+        for chunk in chunks:
             empty = False
-            yield _csv_chunk(file, table, names, rows, lines)
+            yield chunk
         if empty:
             raise DataError(f"{file}: has a header and no rows; give at least one row")
+
+
+def _csv_blocks(file: Path, table: str, names: list[str], delimiter: str, at: int, line: int) -> Iterator[Chunk]:
+    """The rows from byte ``at`` on, after ``line`` lines: whole blocks by Arrow's reader, those that it may read otherwise by Python's."""
+    with file.open("rb") as raw:
+        raw.seek(at)
+        rest, ended = b"", False
+        while not ended:
+            piece = raw.read(BLOCK_BYTES)
+            ended = not piece
+            block = rest + piece
+            cut = len(block) if ended else block.rfind(b"\n") + 1
+            block, rest = block[:cut], block[cut:]
+            rows = _fast_block(block, names, delimiter) if block else None
+            if rows is not None:
+                yield Chunk(table, rows, np.arange(line + 1, line + 1 + rows.num_rows), str(file), untyped=True)
+                line += rows.num_rows
+            elif b'"' in block or len(rest) > BLOCK_BYTES:
+                break  # a record may go on in the next block
+            elif block:
+                reader = csv.reader(io.StringIO(block.decode("utf-8"), newline=""), delimiter=delimiter)
+                for records, lines in _csv_records(file, reader, line):
+                    yield _csv_chunk(file, table, names, records, lines)
+                line += reader.line_num
+            at += len(block)
+        else:
+            return
+        raw.seek(at)
+        reader = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""), delimiter=delimiter)
+        for records, lines in _csv_records(file, reader, line):
+            yield _csv_chunk(file, table, names, records, lines)
+
+
+def _even_lines(block: bytes) -> bool:
+    """Does every line end in a line feed, alone or after a carriage return?"""
+    return block.count(b"\r") == block.count(b"\r\n")
+
+
+def _fast_block(block: bytes, names: list[str], delimiter: str) -> pa.Table | None:
+    """The records of a block in which every line is one record as wide as the header, else None."""
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if b"\0" in block or not _even_lines(block) or block.startswith((b"\n", b"\r")):
+        return None
+    if b"\n\n" in block or b"\n\r\n" in block:
+        return None
+    try:
+        rows = pcsv.read_csv(
+            pa.BufferReader(block),
+            pcsv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
+            pcsv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+            pcsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+    except pa.ArrowException:
+        return None
+    last = rows.slice(max(rows.num_rows - 1, 0))
+    if rows.num_rows != lines or any("\n" in (cell.as_py() or "") for column in last.columns for cell in column):
+        return None
+    return rows
 
 
 def _names(file: Path, header: list[str]) -> list[str]:
@@ -162,17 +237,18 @@ def _delimiter(sample: str) -> str:
     return choice
 
 
-def _csv_records(file: Path, reader: Any) -> Iterator[tuple[list[list[str]], list[int]]]:
+def _csv_records(file: Path, reader: Any, skipped: int) -> Iterator[tuple[list[list[str]], list[int]]]:
+    """Records and the lines on which they begin, where the reader began after ``skipped`` lines."""
     rows: list[list[str]] = []
     lines: list[int] = []
-    size, measured, before = 0, 0, reader.line_num
+    size, measured, before = 0, 0, skipped + reader.line_num
     while True:
         try:
             for row in reader:
                 if row:
                     rows.append(row)
                     lines.append(before + 1)
-                before = reader.line_num
+                before = skipped + reader.line_num
                 if len(rows) - measured >= 256:
                     size += sum(map(len, map("".join, rows[measured:])))
                     measured = len(rows)
@@ -180,12 +256,21 @@ def _csv_records(file: Path, reader: Any) -> Iterator[tuple[list[list[str]], lis
                         break
             else:
                 if rows:
+                    _refuse_open_quote(file, rows[-1], lines[-1])
                     yield rows, lines
                 return
         except csv.Error as error:
             raise DataError(f"{file}, line {before + 1}: {error}; is a quote left open there?") from None
         yield rows, lines
         rows, lines, size, measured = [], [], 0, 0
+
+
+def _refuse_open_quote(file: Path, last: list[str], line: int) -> None:
+    if len(last[-1]) > _OPEN_QUOTE and "\n" in last[-1]:
+        with file.open("rb") as raw:
+            raw.seek(-8, 2)
+            if not raw.read().rstrip().endswith(b'"'):
+                raise DataError(f"{file}, line {line}: the last cell has {len(last[-1])} characters; is a quote left open there?")
 
 
 def _csv_chunk(file: Path, table: str, names: list[str], rows: list[list[str]], lines: list[int]) -> Chunk:
@@ -321,7 +406,7 @@ def _read_parquet(file: Path, table: str) -> Iterator[Chunk]:
     start = 1
     try:
         with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(batch_size=ROWS * 2):
+            for batch in parquet.iter_batches(batch_size=CHUNK_ROWS):
                 rows = pa.Table.from_batches([batch])
                 yield Chunk(table, rows, np.arange(start, start + rows.num_rows), str(file))
                 start += rows.num_rows

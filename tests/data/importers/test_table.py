@@ -1,6 +1,9 @@
 """Files of any kind come in whole, or are refused in one line."""
 
 import codecs
+import csv
+import io
+import json
 import tempfile
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shoplm.data.importers import importer, names
+from shoplm.data.importers import importer, names, table
 from shoplm.data.importers.table import read
 from shoplm.data.ingest import ImportReport
 from shoplm.data.shop import Shop
@@ -214,3 +217,58 @@ def test_any_bytes_give_a_report_that_adds_up_or_one_line_of_refusal(content, en
         assert (again.inserted, again.data_version) == (0, report.data_version)
         rows = sum(part.table.num_rows for part in shop.view().parts("reviews", rows=2))
         assert rows == report.inserted
+
+
+CSV_CELLS = st.text(alphabet='ab,;" \n\r\té\0', max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    body=st.lists(st.lists(CSV_CELLS, min_size=1, max_size=3).map(",".join), max_size=6).map("\n".join),
+    end=st.sampled_from(["", "\n", "\r\n"]),
+)
+def test_a_block_that_is_read_fast_says_what_python_s_own_reader_says(body, end):
+    block = (body + end).encode()
+    rows = table._fast_block(block, ["x", "y"], ",")
+    if rows is not None:
+        told = [tuple(row) for row in csv.reader(io.StringIO(block.decode(), newline=""))]
+        assert list(zip(*(rows[name].to_pylist() for name in ("x", "y")), strict=True)) == told
+
+
+@pytest.mark.parametrize("fault", ["r9,i,5\n", "\n", "r9,i,5,x,y\n", 'r9,i,5,"two\nlines"\n', "r9,i,9,x\n"])
+def test_lines_are_counted_across_blocks_that_are_read_in_different_ways(tmp_path, shop, monkeypatch, fault):
+    monkeypatch.setattr(table, "BLOCK_BYTES", 40)
+    good = "".join(f"r{i},i{i},5,fine {i}\n" for i in range(10, 30))
+    file = put(tmp_path, "reviews.csv", HEAD + good + fault + good.replace("r", "q") + "bad,,5,x\n")
+    report = shop.import_files(file)
+    last = 1 + 20 + fault.count("\n") + 20 + 1
+    found = [json.loads(line) for name in report.tables["reviews"].quarantine for line in Path(name).read_text().splitlines()]
+    assert (found[-1]["line"], found[-1]["reason"]) == (last, "is missing")
+    assert report.read == report.inserted + report.quarantined
+    assert report.inserted == 40 + ("lines" in fault)
+
+
+def test_a_cell_of_a_million_characters_is_kept_and_a_longer_one_put_aside(tmp_path, shop):
+    rows = [f"r1,i,5,{'x' * 1_000_000}", f"r2,i,5,{'x' * 1_000_001}", 'r3,i,5,"' + "x\n" * 300_000 + '"', ""]
+    content = HEAD + "\n".join(rows)
+    report = shop.import_files(put(tmp_path, "reviews.csv", content))
+    assert (report.inserted, report.quarantined) == (2, 1)
+    assert "line 3: column `body` is too long" in str(report)
+
+
+def test_values_that_cannot_be_read_cost_their_row_and_no_other(tmp_path, shop):
+    file = tmp_path / "reviews.parquet"
+    bodies = [b"good"] * 50
+    bodies[7], bodies[30] = b"\xff", b"caf\xe9"
+    pq.write_table(pa.table({"item_id": ["i"] * 50, "body": bodies, "rating": [5.0] * 50, "picture": [b"\xff\xd8"] * 50}), file)
+    report = shop.import_files(file)
+    assert (report.read, report.inserted, report.quarantined) == (50, 48, 2)
+    assert "line 8: column `body` (binary) cannot be read" in str(report)
+    assert shop.import_files(file).duplicate == 48
+
+
+def test_a_column_of_a_type_without_plain_form_costs_only_rows_of_the_contract(shop):
+    odd = pa.array([(1, 2, 3), None], pa.month_day_nano_interval())
+    rows = {"item_id": ["i", "j"], "rating": [1, 2]}
+    assert shop.upsert("reviews", pa.table(rows | {"age": odd})).inserted == 2
+    assert shop.upsert("reviews", pa.table(rows | {"created_at": odd})).quarantined == 1

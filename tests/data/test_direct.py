@@ -1,0 +1,87 @@
+"""What is proved right as a whole column is what SQL, asking about every value, says too."""
+
+import datetime as dt
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoplm.data import contract, staging
+from shoplm.data.direct import direct
+from shoplm.data.ingest import Chunk
+
+WORDS = st.sampled_from(["", " ", "a", " a ", "é", "\u00a0", "x\0", "x" * 257, "nan", "NULL", "web", "Web", "email", "true"])
+NUMBERS = st.sampled_from(["1", "-0", "+2", "3.50", "4.", ".5", "1e0", "0x1", "inf", "1_0", " 2 ", "9" * 20, "2.00005", "0002", "-1"])
+TIMES = st.sampled_from(
+    ["2024-01-31", "2024-01-31T09:30:00Z", "2024-01-31 09:30", "2024-01-31T09", "2024-01-31T09:30:00.5", "2024-01-31T09:30:00+01:00", "20240131",
+     "1706693400", "0000-01-01", "9999-12-31T23:59:59.999999", "2024-02-30", "2024-01-31Z", "2024-01-31 24:00:00", "2024-01-31 09:30:00.1234567",
+     "2024-01-31T09:30Z", "2024-01-31T23:59:60Z"]
+)  # fmt: skip
+TEXTS = st.one_of(st.none(), WORDS, NUMBERS, TIMES, st.text(max_size=4))
+
+
+def column(values):
+    """Few different values in a column, so that whole columns are often right."""
+    return st.lists(values, min_size=1, max_size=3).flatmap(lambda some: st.lists(st.sampled_from(some), min_size=4, max_size=4))
+
+
+TYPED = st.one_of(
+    column(TEXTS).map(lambda v: pa.array(v, pa.string())), column(NUMBERS).map(pa.array), column(TIMES).map(pa.array),
+    column(st.one_of(st.none(), st.integers(-3, 9))).map(lambda v: pa.array(v, pa.int64())),
+    column(st.one_of(st.none(), st.floats())).map(lambda v: pa.array(v, pa.float64())),
+    column(st.one_of(st.none(), st.booleans())).map(lambda v: pa.array(v, pa.bool_())),
+    column(st.decimals(-9, 9, places=6)).map(lambda v: pa.array(v, pa.decimal128(20, 6))),
+    column(st.datetimes()).map(lambda v: pa.array(v, pa.timestamp("us"))), column(st.dates()).map(pa.array),
+)  # fmt: skip
+NAMES = [column.name for column in contract.table("chats").columns if column.name != "attributes"]
+
+
+def prepared(rows):
+    with tempfile.TemporaryDirectory() as folder:
+        desk = staging.Staging(Path(folder))
+        try:
+            return desk._prepare(*desk._planned(Chunk("chats", rows, np.arange(rows.num_rows), "f"), {}, {"content": "said"}))
+        finally:
+            desk.close()
+
+
+@settings(max_examples=120, deadline=None)
+@given(columns=st.dictionaries(st.sampled_from(NAMES), TYPED, min_size=1, max_size=3))
+def test_the_fast_way_and_the_slow_way_say_the_same(columns):
+    rows = pa.table(columns)
+    fast = prepared(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "direct", lambda *_, **__: None)
+        slow = prepared(rows)
+    assert fast.faults == slow.faults
+    assert (fast.rows is None) == (slow.rows is None)
+    if fast.rows is not None:
+        assert fast.rows.schema == slow.rows.schema
+        assert fast.rows.to_pylist() == slow.rows.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("content", ["a b", " c "], ["a b", " c "]),
+        ("item_id", [" c ", " "], ["c", None]),
+        ("csat", ["1", "5.0"], [1.0, 5.0]),
+        ("csat", [float("nan"), 5.0], [None, 5.0]),
+        ("turn", ["0", "12"], [0, 12]),
+        ("created_at", ["2024-01-31T09:30:00Z"], [dt.datetime(2024, 1, 31, 9, 30, tzinfo=dt.UTC)]),
+    ],
+)
+def test_columns_that_are_right_need_no_sql(name, values, expected):
+    found = direct(pa.chunked_array([values]), contract.table("chats")[name], filled=False)
+    assert found.to_pylist() == expected
+
+
+def test_exact_money_needs_no_sql_and_other_money_does():
+    price = contract.table("events")["price"]
+    assert direct(pa.chunked_array([["19.99"]]), price, filled=False).to_pylist() == [Decimal("19.9900")]
+    assert direct(pa.chunked_array([["19.99999"]]), price, filled=False) is None

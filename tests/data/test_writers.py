@@ -211,3 +211,20 @@ def test_the_living_are_asked_for_before_the_versions_are_read(shop, monkeypatch
     monkeypatch.setattr(writers, "living", ends)
     maintenance.sweep(shop.path)
     assert shop.view().sql("select count(*) n from reviews")["n"].to_pylist() == [5]
+
+
+def test_made_up_ids_survive_a_second_judgement(shop, monkeypatch):
+    write, others = manifest.write, []
+
+    def late(path, found):
+        if not others:
+            others.append(True)
+            Shop(shop.path).upsert("reviews", rows(4))
+        write(path, found)
+
+    monkeypatch.setattr(manifest, "write", late)
+    monkeypatch.setattr(writers, "alone", lambda _: contextlib.nullcontext())
+    without = pa.table({"item_id": ["i", "i"], "title": ["x", "x"]})
+    assert shop.upsert("reviews", without).inserted == 2
+    assert shop.upsert("reviews", without).duplicate == 2
+    assert shop.counts() == {"reviews": 6}

@@ -47,6 +47,7 @@ def pages(results: Path = RESULTS) -> dict[Path, str]:
         ROOT / "docs" / "settings.md": settings(),
         ROOT / "docs" / "numbers.md": numbers(measured),
         ROOT / "docs" / "contract.md": contract.markdown(),
+        ROOT / "docs" / "contract.schema.json": json.dumps(contract.json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     for name, nothing in NOTHING.items():
         path = ROOT / name

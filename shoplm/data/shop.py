@@ -309,16 +309,21 @@ class Shop:
                     after = build(start, writer)
                     if after is start and start is not before:
                         after = replace(start, version=before.version + 1)
-                    if after is not before:
-                        manifest.write(self.path, after)
-                    return after
-                except FileExistsError:
-                    pass
+                    if after is before or self._taken(after):
+                        return after
                 except (OSError, DeltaError, duckdb.Error, pa.ArrowException):
                     if self._here() == (before.version, before.layout):
                         raise
                 maintenance.discard(self.path, writer)
         raise ResourceError(f"{self.path}: other writers were first {ATTEMPTS} times; try again when they have ended")
+
+    def _taken(self, after: Manifest) -> bool:
+        """Is this the shop from now on? Not if another writer's version came first."""
+        try:
+            manifest.write(self.path, after)
+        except FileExistsError:
+            return False
+        return True
 
     def _here(self) -> tuple[int, int]:
         return max(manifest.files(self.path), default=(-1, 0))

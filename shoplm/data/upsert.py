@@ -52,6 +52,8 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         return Outcome(0, 0, 0, before)
     if staged.lacking:
         _make_keys(staging, table, staged)
+        staged.lacking = False
+    staged.pile.only_coming()  # another writer may have been first: then this is not the first time that we judge
     names = _hold(staging, table, staged.pile, path, before)
     verdict = Verdict(np.zeros(staged.staged, bool))
     for part in staged.pile.parts():

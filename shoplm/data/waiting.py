@@ -112,11 +112,25 @@ class Pile:
         self._held: list[Entries] = []
         self._count = 0
         self.spilled = False
+        self._mixed = False
+
+    def only_coming(self) -> None:
+        """Drop the entries of rows that a table holds; those of rows on their way in stay."""
+        if not self._mixed:
+            return
+        self._held = [found[found["file"] < 0] for found in self._held]
+        self._count = sum(len(found) for found in self._held)
+        if self.spilled:
+            for file in self._folder.iterdir():
+                found = np.fromfile(file, ENTRY)
+                found[found["file"] < 0].tofile(file)
+        self._mixed = False
 
     def add(self, found: Entries) -> None:
         """Keep entries."""
         self._held.append(found)
         self._count += len(found)
+        self._mixed = self._mixed or bool((found["file"] >= 0).any())
         if self._count > LIMIT:
             self._spill()
 

@@ -70,7 +70,7 @@ def check(shop: Shop) -> Health:
     begin = time.perf_counter()
     view = shop.view()
     tables = [name for name in contract.TABLES if view.has(name)]
-    findings, charts = list(_quarantine(shop)), []
+    findings, charts = [*_retention(shop), *_quarantine(shop)], []
     for look in (columns.examine, behaviour.examine, drift.examine, sources.examine):
         found, drawn = look(view, tables)
         findings += found
@@ -117,6 +117,13 @@ def mark(shop: Shop, marks: Marks, now_us: int) -> int:
     if rows.num_rows:
         shop.upsert("labels", rows, strict=True)
     return int(rows.num_rows)
+
+
+def _retention(shop: Shop) -> list[Finding]:
+    days = {name: limit for name, limit in shop.config.retention_days.plain().items() if limit is not None}
+    said = ", ".join(f"{name} {limit:,} days" for name, limit in days.items())
+    text = f"shop.yaml keeps rows only for a time: {said}"
+    return [Finding("note", "retention", "shop", "", text, "Shop.retain removes what is older", 0, 0)] if days else []
 
 
 def _quarantine(shop: Shop) -> list[Finding]:

@@ -100,9 +100,9 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     try:
         keys, item_keys = _keys(con, text)
     except duckdb.InvalidInputException:  # some line is no JSON: only then is each line asked
-        valid = _ask(con, text, "json_valid(t) AND coalesce(json_type(t) = 'OBJECT', false)")
+        valid = _ask(con, text, "json_valid(t)")
         for i in np.flatnonzero(~valid):
-            faults.append(_fault(text, numbers, i, "", "is not a JSON object", "write one exported row a line"))
+            faults.append(_fault(text, numbers, i, "", "is not JSON", "write one exported row a line"))
         kept = pa.array(np.flatnonzero(valid))
         text, numbers = text.take(kept), numbers[valid]
         keys, item_keys = _keys(con, text)
@@ -124,7 +124,9 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     )
     con.unregister("_lines")
     rows = con.sql(_SELECT + "".join(f", {other}" for other in others) + " FROM _read ORDER BY i").to_arrow_table()
-    wrong = np.zeros(len(text), bool)
+    wrong = rows["nothing"].to_numpy().astype(bool)
+    for i in np.flatnonzero(wrong):
+        faults.append(_fault(text, numbers, i, "", "is not a JSON object", "write one exported row a line"))
     for name in _LISTS:
         kinds, inner = rows[f"{name}_type"], rows[name].combine_chunks()
         bad = pc.fill_null(pc.not_equal(kinds, "NULL"), False).to_numpy(zero_copy_only=False).copy()
@@ -149,8 +151,9 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
 
 _TEXT = "CASE WHEN v.{0} NOT IN " + _NOTHING + " THEN v.{0} END AS {0}"
 _SELECT = (
-    "SELECT v.event_timestamp AS stamp, CASE WHEN TRY_CAST(v.event_timestamp AS BIGINT) BETWEEN -62135596800000000 AND 253402300799999999 "
-    "THEN make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) END AS event_time, v.event_name AS event_name, "
+    "SELECT v IS NULL AS nothing, v.event_timestamp AS stamp, CASE WHEN TRY_CAST(v.event_timestamp AS BIGINT) BETWEEN -62135596800000000 AND 253402300799999999 "
+    "THEN make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) END AS event_time, "
+    "CASE v.event_name WHEN 'view_search_results' THEN 'search' ELSE v.event_name END AS event_name, "
     + ", ".join(_TEXT.format(name) for name in ("user_id", "user_pseudo_id"))
     + ", v.batch_event_index AS batch, v.event_params AS event_params, v.items AS items, "
     + ", ".join(f"CASE WHEN v.{name} IS NULL THEN json_type(t, '$.{name}') END AS {name}_type" for name in _LISTS)

@@ -57,7 +57,9 @@ def in_order(rows):
 
 
 def quarantine_of(report):
-    return [json.loads(line) for table in report.tables.values() for file in table.quarantine for line in Path(file).read_text().splitlines()]
+    return [
+        json.loads(line) for table in report.tables.values() for file in table.quarantine for line in Path(file).read_text().splitlines()
+    ]
 
 
 def test_every_format_has_golden_files():
@@ -83,7 +85,12 @@ def test_a_golden_file_becomes_the_expected_rows_once_and_its_faults_are_named(n
     assert shop.manifest().version == 1  # all tables in one transaction
 
     again = shop.import_files(*files_of(name), format=name)
-    assert (again.inserted, again.updated, again.duplicate, again.quarantined) == (0, 0, report.inserted + report.updated, report.quarantined)
+    assert (again.inserted, again.updated, again.duplicate, again.quarantined) == (
+        0,
+        0,
+        report.inserted + report.updated,
+        report.quarantined,
+    )
     assert again.data_version == report.data_version
     assert set(shop.view().sql("select distinct source from " + next(iter(shop.counts())))["source"].to_pylist()) == {name}
 

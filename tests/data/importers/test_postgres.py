@@ -48,7 +48,13 @@ def test_rows_of_every_type_arrive_by_name(server, tmp_path):
     assert (report.inserted, report.quarantined) == (3, 0)
     row = shop.view().sql("select * from events order by event_time").to_pylist()[0]
     assert row["event_time"].isoformat() == "2026-01-31T09:30:01+00:00"
-    assert (float(row["price"]), row["impression"], row["extra"], row["fresh"], row["words"]) == (9.25, ["a", "b"], '{"k":[1]}', True, "x%y :z")
+    assert (float(row["price"]), row["impression"], row["extra"], row["fresh"], row["words"]) == (
+        9.25,
+        ["a", "b"],
+        '{"k":[1]}',
+        True,
+        "x%y :z",
+    )
     assert (row["visit"], row["source"]) == ("3f0c22ab-0000-0000-0000-000000000001", "postgres")
     again = shop.import_files(query(tmp_path, sql), format="postgres", table="events")
     assert (again.duplicate, again.data_version) == (3, report.data_version)
@@ -65,7 +71,9 @@ def test_columns_can_be_mapped_and_faults_name_their_row(server, tmp_path):
 def test_two_hundred_thousand_rows_are_streamed_in_flat_memory(server, tmp_path):
     sql = """SELECT 'e' || n AS event_id, to_timestamp(n) AS event_time, 'view_item' AS event_name, 'u' || n % 99 AS user_id, repeat('x', 200) AS words
              FROM generate_series(1, 200000) n"""
-    done = subprocess.run([sys.executable, "-c", STREAM, str(query(tmp_path, sql))], capture_output=True, text=True, env=os.environ, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, str(query(tmp_path, sql))], capture_output=True, text=True, env=os.environ, check=True
+    )
     rows, grown_mb = map(int, done.stdout.split())
     assert rows == 200_000
     assert grown_mb < 20  # the rows themselves are over 50 MB
@@ -80,7 +88,10 @@ def test_two_hundred_thousand_rows_are_streamed_in_flat_memory(server, tmp_path)
         ("CREATE TABLE t (a int)", "refuses the query|one query that gives rows"),
         ("  ;\n", "holds no query"),
         ("SELECT 1 AS a", "needs a column"),
-        ("SELECT 1 / (3 - n) AS event_id, now() AS event_time, 'x' AS event_name, 'u' AS user_id FROM generate_series(1, 3) n", "refuses the query .*zero"),
+        (
+            "SELECT 1 / (3 - n) AS event_id, now() AS event_time, 'x' AS event_name, 'u' AS user_id FROM generate_series(1, 3) n",
+            "refuses the query .*zero",
+        ),
     ],
 )
 def test_a_query_that_cannot_be_right_is_one_line(server, tmp_path, sql, words):

@@ -130,8 +130,11 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     for name in _LISTS:
         kinds, inner = rows[f"{name}_type"], rows[name].combine_chunks()
         bad = pc.fill_null(pc.not_equal(kinds, "NULL"), False).to_numpy(zero_copy_only=False).copy()
-        if inner.flatten().null_count:
-            bad[pc.list_parent_indices(inner).filter(pc.is_null(inner.flatten())).to_numpy()] = True
+        name_of = inner.flatten().field("key" if name == "event_params" else "item_id")
+        if name_of.null_count:  # an element that is no object has no name, but so has an item without an id
+            asked = np.unique(pc.list_parent_indices(inner).filter(pc.is_null(name_of)).to_numpy())
+            not_objects = f"len(list_filter(json_type(t, '$.{name}[*]'), lambda k: k <> 'OBJECT')) > 0"
+            bad[asked[_ask(con, text.take(pa.array(asked)), not_objects)]] = True
         for i in np.flatnonzero(bad & ~wrong):
             faults.append(_fault(text, numbers, i, name, "is not a list of objects", "write the row as BigQuery exports it"))
         wrong |= bad

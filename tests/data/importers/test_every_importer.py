@@ -112,7 +112,7 @@ def test_one_table_can_be_asked_for_and_another_is_refused(name, tmp_path):
     shop.import_files(*files_of(name), format=name, table=last)
     assert set(shop.counts()) == {last}
     other = next(table for table in contract.TABLES if table not in rows and table not in ("reviews",))
-    with pytest.raises(DataError, match="the format `.*` fills"):
+    with pytest.raises(DataError, match=r"the format `.*` fills"):
         shop.import_files(*files_of(name), format=name, table=other)
 
 

@@ -24,9 +24,10 @@ def ahead(values: Iterator[T], depth: int = 2) -> Iterator[T]:
     def hand_over(value: T | None, error: BaseException | None, last: bool) -> None:
         while not left.is_set():
             try:
-                return found.put((value, error, last), timeout=0.1)
+                found.put((value, error, last), timeout=0.1)
             except queue.Full:
                 continue
+            return
 
     def make() -> None:
         try:

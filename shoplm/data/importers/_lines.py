@@ -75,7 +75,7 @@ def seen(value: object) -> str:
 
 
 def text_lines(file: Path) -> Iterator[str]:
-    """The lines of a text, each with its end (``\\n``; a ``\\r`` before it is kept).
+    """The lines of a text, each with the line feed that ends it; a carriage return before that is kept.
 
     Raises:
         DataError: a byte is not of the encoding; the message says line and place.

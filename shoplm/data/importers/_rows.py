@@ -9,10 +9,9 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import pyarrow as pa
 
 from shoplm.data import contract
 from shoplm.data.convert import JSON_MARK
-from shoplm.data.importers._lines import COLUMNS, Batch, Record, opened, seen
+from shoplm.data.importers._lines import COLUMNS, Record
 from shoplm.data.ingest import Chunk, Fault
 from shoplm.errors import DataError
 
@@ -222,7 +221,7 @@ class _Words(HTMLParser):
         self.parts: list[str] = []
         self.silent = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002  (its signature)
         if tag in self.SILENT:
             self.silent += 1
         elif tag in self.BREAKS:

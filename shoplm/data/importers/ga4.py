@@ -100,9 +100,9 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     try:
         keys, item_keys = _keys(con, text)
     except duckdb.InvalidInputException:  # some line is no JSON: only then is each line asked
-        valid = _ask(con, text, "json_valid(t) AND coalesce(json_type(t) = 'OBJECT', false)")
+        valid = _ask(con, text, "json_valid(t)")
         for i in np.flatnonzero(~valid):
-            faults.append(_fault(text, numbers, i, "", "is not a JSON object", "write one exported row a line"))
+            faults.append(_fault(text, numbers, int(i), "", "is not JSON", "write one exported row a line"))
         kept = pa.array(np.flatnonzero(valid))
         text, numbers = text.take(kept), numbers[valid]
         keys, item_keys = _keys(con, text)
@@ -124,14 +124,19 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     )
     con.unregister("_lines")
     rows = con.sql(_SELECT + "".join(f", {other}" for other in others) + " FROM _read ORDER BY i").to_arrow_table()
-    wrong = np.zeros(len(text), bool)
+    wrong = rows["nothing"].to_numpy().astype(bool)
+    for i in np.flatnonzero(wrong):
+        faults.append(_fault(text, numbers, int(i), "", "is not a JSON object", "write one exported row a line"))
     for name in _LISTS:
         kinds, inner = rows[f"{name}_type"], rows[name].combine_chunks()
         bad = pc.fill_null(pc.not_equal(kinds, "NULL"), False).to_numpy(zero_copy_only=False).copy()
-        if inner.flatten().null_count:
-            bad[pc.list_parent_indices(inner).filter(pc.is_null(inner.flatten())).to_numpy()] = True
+        name_of = inner.flatten().field("key" if name == "event_params" else "item_id")
+        if name_of.null_count:  # an element that is no object has no name, but so has an item without an id
+            asked = np.unique(pc.list_parent_indices(inner).filter(pc.is_null(name_of)).to_numpy())
+            not_objects = f"len(list_filter(json_type(t, '$.{name}[*]'), lambda k: k <> 'OBJECT')) > 0"
+            bad[asked[_ask(con, text.take(pa.array(asked)), not_objects)]] = True
         for i in np.flatnonzero(bad & ~wrong):
-            faults.append(_fault(text, numbers, i, name, "is not a list of objects", "write the row as BigQuery exports it"))
+            faults.append(_fault(text, numbers, int(i), name, "is not a list of objects", "write the row as BigQuery exports it"))
         wrong |= bad
     late = pc.and_(pc.is_valid(rows["stamp"]), pc.is_null(rows["event_time"])).to_numpy(zero_copy_only=False) & ~wrong
     for i in np.flatnonzero(late):
@@ -149,8 +154,9 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
 
 _TEXT = "CASE WHEN v.{0} NOT IN " + _NOTHING + " THEN v.{0} END AS {0}"
 _SELECT = (
-    "SELECT v.event_timestamp AS stamp, CASE WHEN TRY_CAST(v.event_timestamp AS BIGINT) BETWEEN -62135596800000000 AND 253402300799999999 "
-    "THEN make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) END AS event_time, v.event_name AS event_name, "
+    "SELECT v IS NULL AS nothing, v.event_timestamp AS stamp, CASE WHEN TRY_CAST(v.event_timestamp AS BIGINT) BETWEEN -62135596800000000 AND 253402300799999999 "
+    "THEN make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) END AS event_time, "
+    "CASE v.event_name WHEN 'view_search_results' THEN 'search' ELSE v.event_name END AS event_name, "
     + ", ".join(_TEXT.format(name) for name in ("user_id", "user_pseudo_id"))
     + ", v.batch_event_index AS batch, v.event_params AS event_params, v.items AS items, "
     + ", ".join(f"CASE WHEN v.{name} IS NULL THEN json_type(t, '$.{name}') END AS {name}_type" for name in _LISTS)
@@ -184,7 +190,8 @@ def _keys(con: duckdb.DuckDBPyConnection, text: pa.StringArray) -> tuple[list[st
 def _apart(keys: Sequence[str], known: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The keys that are not known: those that DuckDB can hold beside all others, and those that differ from one in case only."""
     taken = {name.lower() for name in known}
-    plain, odd = [], []
+    plain: list[str] = []
+    odd: list[str] = []
     for key in keys:
         if key in known:
             continue
@@ -206,7 +213,7 @@ def _ask(con: duckdb.DuckDBPyConnection, text: pa.StringArray, what: str) -> np.
 
 
 def _fault(text: pa.StringArray, numbers: np.ndarray[Any, np.dtype[np.int64]], i: int, column: str, reason: str, fix: str) -> Fault:
-    return Fault(int(numbers[i]), column, text[int(i)].as_py().strip()[:SEEN_LENGTH], reason, fix)
+    return Fault(int(numbers[i]), column, text[i].as_py().strip()[:SEEN_LENGTH], reason, fix)
 
 
 def _put_consent(con: duckdb.DuckDBPyConnection, consent: Latest) -> None:

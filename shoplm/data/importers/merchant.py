@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat  # noqa: S405  (made safe in _xml_batches)
+from xml.parsers import expat
 
 from shoplm.data.importers._drive import chunks
 from shoplm.data.importers._lines import BLOCK, CHARACTERS, ROWS, Batch, Record, csv_batches, one_line

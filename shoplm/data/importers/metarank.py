@@ -92,7 +92,7 @@ def _ranking(event: Record) -> Iterator[Row]:
     if query is not None:
         yield Row(
             "events",
-            {**shared, "event_id": f"{own}/search", "event_seq": 0, "event_name": "search", "impression": [id for id in shown if id]},
+            {**shared, "event_id": f"{own}/search", "event_seq": 0, "event_name": "search", "impression": [each for each in shown if each]},
             more,
         )
     elif not items:

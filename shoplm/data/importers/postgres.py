@@ -72,16 +72,20 @@ def _chunks(file: Path, table: str, query: str) -> Iterator[Chunk]:
     import sqlalchemy as sa
 
     engine = _engine()
-    start = 0
+    start, left = 0, False
     try:
         with engine.connect().execution_options(stream_results=True, max_row_buffer=ROWS, postgresql_readonly=True) as connection:
-            result = connection.exec_driver_sql(query)
+            result = connection.exec_driver_sql(query.replace("%", "%%"))  # psycopg reads % as a place for a value
             names = list(result.keys())
             for place, name in enumerate(names):
                 if name.lower() in [other.lower() for other in names[:place]]:
                     raise DataError(f"{file}: the query gives two columns called `{name}`; rename one with AS")
             for rows in result.partitions(ROWS):
-                yield _chunk(file, table, names, rows, start)
+                try:
+                    yield _chunk(file, table, names, rows, start)
+                except GeneratorExit:
+                    left = True
+                    raise
                 start += len(rows)
             if not start:
                 yield Chunk(
@@ -94,6 +98,8 @@ def _chunks(file: Path, table: str, query: str) -> Iterator[Chunk]:
                     SOURCE,
                 )
     except sa.exc.DBAPIError as error:
+        if left:  # nobody reads on: a connection that is gone already need not be closed
+            return
         why = one_line(error.orig or error) if isinstance(error.orig, Exception) else one_line(error)
         if error.connection_invalidated or not getattr(error.orig, "sqlstate", None):
             at = f" after row {start}" if start else ""

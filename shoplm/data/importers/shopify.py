@@ -76,7 +76,7 @@ def _rows(record: Record) -> Iterator[Row]:
 
 def _is_variant(row: Record) -> bool:
     return any(
-        name.startswith("Variant ") and name not in ("Variant Image",) or name.endswith(" Value") and name.startswith("Option")
+        (name.startswith("Variant ") and name not in ("Variant Image",)) or (name.endswith(" Value") and name.startswith("Option"))
         for name in row
     )
 

@@ -183,7 +183,9 @@ def export(user: str, shop: Path, out: Path | None) -> None:
 @main.command()
 @click.argument("user")
 @click.option("--shop", type=FOLDER, required=True)
-@click.option("--also", type=FOLDER, multiple=True, help="A folder of runs, reports or bundles outside the shop; may be given several times.")
+@click.option(
+    "--also", type=FOLDER, multiple=True, help="A folder of runs, reports or bundles outside the shop; may be given several times."
+)
 @click.option("--json", "as_json", is_flag=True, help="The proof as one JSON object on stdout.")
 def erase(user: str, shop: Path, also: tuple[Path, ...], as_json: bool) -> None:
     """Erase one person (any id of theirs) from every table, old version and file of a shop, with a proof."""

@@ -94,6 +94,7 @@ class Table:
             content and its ordinal among identical rows, ``turn`` a running number.
         fallback: values for columns that a source lacks altogether.
         updated: the time column since when the columns known at ``updated_at`` hold, where that is not ``clock``.
+        grouped: the table grows with time, so an import lays its rows into files by month of ``clock``.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Table:
     derived: tuple[str, ...] = ()
     fallback: tuple[tuple[str, str], ...] = ()
     updated: str | None = None
+    grouped: bool = False
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -245,6 +247,7 @@ EVENTS = Table(
     "What shoppers do, in GA4's words; one row per shopper, item and act.",
     any_of=(("user_id", "user_pseudo_id"),),
     derived=("event_id",),
+    grouped=True,
 )
 
 REVIEWS = Table(
@@ -340,6 +343,7 @@ ADS = Table(
     "event_time",
     "Which ads were shown to whom, in Google Ads' words; one row per impression.",
     derived=("ad_event_id",),
+    grouped=True,
 )
 
 SPEND = Table(
@@ -383,6 +387,7 @@ ORDERS = Table(
     "What was ordered and what became of it; one row per line of an order.",
     derived=("line",),
     updated="status_at",
+    grouped=True,
 )  # fmt: skip
 
 ARTICLES = Table(

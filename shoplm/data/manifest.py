@@ -1,7 +1,8 @@
 """Which version of each Delta table makes up one version of the shop.
 
 ``_shop/<n>.json`` is written once, whole or not at all, and never changed: its number and digest are the data version.
-The digest speaks of content only, so two shops with the same rows have the same one.
+The digest speaks of content only, so two shops with the same rows have the same one. When files are merged and no row
+changes, ``_shop/<n>.<r>.json`` says where the rows of version n lie now; the highest r holds.
 """
 
 from __future__ import annotations
@@ -40,10 +41,19 @@ class TableState:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One version of a shop."""
+    """One version of a shop.
+
+    Attributes:
+        version: its number.
+        tables: its tables.
+        contract: the version of the data contract that its rows obey.
+        layout: how often its files have been merged since.
+    """
 
     version: int
     tables: Mapping[str, TableState]
+    contract: int = field(default_factory=lambda: contract.VERSION)
+    layout: int = 0
 
     @property
     def data_version(self) -> str:
@@ -52,13 +62,14 @@ class Manifest:
             name: [state.rows, f"{state.content:016x}", dict(sorted(state.attributes.items()))]
             for name, state in sorted(self.tables.items())
         }
-        return f"v{self.version}-{_digest({'contract': contract.VERSION, 'tables': content})[:8]}"
+        return f"v{self.version}-{_digest({'contract': self.contract, 'tables': content})[:8]}"
 
     def plain(self) -> dict[str, Any]:
         """As plain values that JSON can hold."""
         return {
-            "contract": contract.VERSION,
+            "contract": self.contract,
             "version": self.version,
+            "layout": self.layout,
             "data_version": self.data_version,
             "tables": {
                 name: {"delta": state.delta, "rows": state.rows, "content": f"{state.content:016x}", "attributes": dict(state.attributes)}
@@ -72,26 +83,70 @@ def _digest(values: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def newest(shop: Path) -> int | None:
-    """The number of the newest manifest, None if the folder is no shop."""
+def files(shop: Path) -> dict[tuple[int, int], Path]:
+    """Every manifest by version and layout.
+
+    Raises:
+        ResourceError: the folder cannot be read.
+    """
+    found = {}
     try:
-        numbers = [int(file.stem) for file in (shop / FOLDER).glob("*.json") if file.stem.isdecimal()]
+        for file in (shop / FOLDER).glob("*.json"):
+            version, _, layout = file.stem.partition(".")
+            if version.isdecimal() and (layout.isdecimal() or not layout):
+                found[int(version), int(layout or 0)] = file
     except OSError as error:
         raise ResourceError(f"{shop}: cannot be read ({error.strerror}); check the folder's permissions") from None
-    return max(numbers, default=None)
+    return found
+
+
+def newest(shop: Path) -> int | None:
+    """The number of the newest version, None if the folder is no shop."""
+    return max((version for version, _ in files(shop)), default=None)
+
+
+def versions(shop: Path) -> list[int]:
+    """The numbers of the versions that can be read, oldest first."""
+    return sorted({version for version, _ in files(shop)})
 
 
 def read(shop: Path, version: int) -> Manifest:
-    """The manifest of one version.
+    """The manifest of one version, as its files lie now.
 
     Raises:
         DataError: it is not there, damaged, or of a newer contract than this ShopLM knows.
     """
-    file = shop / FOLDER / f"{version}.json"
+    there = files(shop)
+    layout = max((layout for number, layout in there if number == version), default=None)
+    if layout is None:
+        raise DataError(f"{shop}: {_absent(version, sorted({number for number, _ in there}))}")
+    return _parsed(there[version, layout], shop, version)
+
+
+def _absent(version: int, there: list[int]) -> str:
+    if not there:
+        return f"no version {version}; the folder is no shop any more"
+    if 0 <= version < there[-1]:
+        return f"version {version} was forgotten; there is {said(there)}"
+    return f"no version {version}; the newest is {there[-1]}"
+
+
+def said(numbers: list[int]) -> str:
+    """Such as ``0, 3 to 7``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def _parsed(file: Path, shop: Path, version: int) -> Manifest:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{shop}: no version {version}; the newest is {newest(shop)}") from None
+        raise DataError(f"{shop}: {_absent(version, versions(shop))}") from None
     except OSError as error:
         raise ResourceError(f"{file}: cannot be read ({error.strerror}); check the file's permissions") from None
     except (ValueError, RecursionError):
@@ -107,7 +162,7 @@ def read(shop: Path, version: int) -> Manifest:
             contract.table(name).name: TableState(int(t["delta"]), int(t["rows"]), int(t["content"], 16), dict(t["attributes"]))
             for name, t in values["tables"].items()
         }
-        return Manifest(int(values["version"]), tables)
+        return Manifest(int(values["version"]), tables, written, int(values.get("layout", 0)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(file, f"{type(error).__name__} {error}") from None
 
@@ -123,19 +178,29 @@ def write(shop: Path, manifest: Manifest) -> None:
         FileExistsError: another writer was first.
         OSError: the place cannot be written.
     """
-    folder = shop / FOLDER
     values = manifest.plain()
     values["checksum"] = _digest(values)
-    draft = folder / f"{manifest.version}.{uuid.uuid4().hex}.draft"
+    name = f"{manifest.version}.{manifest.layout}.json" if manifest.layout else f"{manifest.version}.json"
+    put(shop / FOLDER / name, json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+
+def put(file: Path, text: str) -> None:
+    """A file that is there whole and durable, or not at all, and only if none stands in its place.
+
+    Raises:
+        FileExistsError: one stands there; it is as it was.
+        OSError: the place cannot be written.
+    """
+    draft = file.with_name(f"{file.name}.{uuid.uuid4().hex}.draft")
     try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(json.dumps(values, indent=1, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, folder / f"{manifest.version}.json")
+        with draft.open("x", encoding="utf-8") as written:
+            written.write(text)
+            written.flush()
+            os.fsync(written.fileno())
+        os.link(draft, file)  # two hosts on one file system: only one link is made
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync_folder(file.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,12 +8,11 @@ twice changes nothing.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,43 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from shoplm.data import contract, ingest, manifest
+from shoplm.data import contract, delta, ingest, maintenance, manifest, migrate, retention, writers
 from shoplm.data.importers import importer
 from shoplm.data.ingest import Chunk, Guard, ImportReport, Staging, TableReport
+from shoplm.data.maintenance import TABLES, Cleared
 from shoplm.data.manifest import FOLDER, Manifest, TableState
+from shoplm.data.retention import ShopConfig
 from shoplm.data.upsert import Outcome, upsert
 from shoplm.data.view import View
 from shoplm.errors import DataError, ResourceError
 
-__all__ = ["ImportReport", "Shop", "Transaction", "View"]
+__all__ = ["Cleared", "ImportReport", "Removed", "Shop", "Transaction", "View"]
 
-TABLES = "tables"
 QUARANTINE = "quarantine"
-WAIT_SECONDS = 600
+ATTEMPTS = 20
+"""How often other writers may be first before we give up."""
+
+
+@dataclass(frozen=True)
+class Removed(Mapping[str, int]):
+    """Rows that went, by table.
+
+    Attributes:
+        rows: how many, by table.
+        versions: the versions that can no longer be read.
+    """
+
+    rows: Mapping[str, int]
+    versions: tuple[int, ...]
+
+    def __getitem__(self, table: str) -> int:
+        return self.rows[table]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Shop:
@@ -91,7 +114,16 @@ class Shop:
             version: its number, None for the newest.
             where: an SQL condition on the rows that ``View.parts`` hands out.
         """
-        found = self.manifest(version)
+        for _ in range(ATTEMPTS):
+            found = self.manifest(version)
+            try:
+                return self._view(found, where)
+            except (FileNotFoundError, DeltaError):  # forgotten, merged or erased while we opened it
+                if (found.version, found.layout) in manifest.files(self.path) and self._here() == (found.version, found.layout):
+                    raise
+        raise ResourceError(f"{self.path}: its files changed {ATTEMPTS} times while they were opened; try again")
+
+    def _view(self, found: Manifest, where: str | None) -> View:
         return View.of(self.path / TABLES, found, where)
 
     def import_files(
@@ -152,44 +184,173 @@ class Shop:
     def transaction(self, guard: Guard | None = None) -> Iterator[Transaction]:
         """Several changes that happen together when the block ends, or not at all if it raises.
 
+        Where another writer was first, the rows are judged anew against what it left.
+
         Args:
             guard: what hides people on the way in.
 
         Raises:
-            ResourceError: memory or disk ran out, a place cannot be written, or another writer held the shop too long.
+            ResourceError: memory or disk ran out, a place cannot be written, another writer held the shop too long, or
+                others were first again and again.
         """
-        folder = self.path / FOLDER / "staging" / uuid.uuid4().hex
         with _writing(self.path):
-            folder.mkdir(parents=True)
-            try:
-                staging = Staging(folder, guard)
+            with writers.writing(self.path) as writer:
+                staging = Staging(writer.folder, guard)
                 try:
                     transaction = Transaction(self, staging)
                     yield transaction
-                    transaction.report = self._commit(staging)
+                    transaction.report = self._commit(staging, writer.name)
                 finally:
                     staging.close()
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            if maintenance.crowded(self.path, self.manifest()):
+                self.compact()
 
-    def _commit(self, staging: Staging) -> ImportReport:
-        with _alone(self.path / FOLDER):
-            before = self.manifest()
+    def delete_rows(self, conditions: Mapping[str, str], *, physically: bool) -> Removed:
+        """Take rows away, from all tables in one transaction.
+
+        Args:
+            conditions: by table, an SQL condition that is true of the rows to go; it may look at other tables, which it
+                sees as they were before.
+            physically: also remove every file that held such a row, which makes all older versions unreadable:
+                ``Removed.versions`` says which.
+
+        Returns:
+            How many rows went, by table.
+
+        Raises:
+            DataError: the contract has no such table, or a condition is not one SQL expression or is refused.
+            ResourceError: as ``transaction``.
+        """
+        for name in conditions:
+            contract.table(name)
+        counts: dict[str, int] = {}
+
+        def build(before: Manifest, writer: str) -> Manifest:
+            view = self._view(before, None)
+            tables = dict(before.tables)
+            for name, condition in conditions.items():
+                found = view.places(name, condition)
+                counts[name] = sum(len(positions) for positions, _ in found.values())
+                if counts[name]:
+                    path, state = self.path / TABLES / name, before.tables[name]
+                    gone = {file: positions for file, (positions, _) in found.items()}
+                    number = delta.change(contract.table(name), path, delta.prepare(path, state.delta, writer), (), gone)
+                    content = (state.content - sum(digests for _, digests in found.values())) % 2**64
+                    tables[name] = TableState(number, state.rows - counts[name], content, state.attributes)
+            return before if tables == before.tables else Manifest(before.version + 1, tables)
+
+        with _writing(self.path), writers.writing(self.path) as writer:
+            self._publish(build, writer.name)
+            cleared = maintenance.forget(self.path, keep=1) if physically else Cleared()
+        return Removed(counts, cleared.versions)
+
+    def retain(self, now_us: int) -> Removed:
+        """Remove, physically, the rows that are older than ``shop.yaml`` lets them become.
+
+        Args:
+            now_us: the present, in microseconds UTC.
+
+        Raises:
+            ConfigError: ``shop.yaml`` is wrong.
+            ResourceError: as ``transaction``.
+        """
+        due = {name: condition for name, condition in retention.outdated(self.config, now_us).items() if self._any(name, condition)}
+        return self.delete_rows(due, physically=True) if due else Removed({}, ())
+
+    def _any(self, table: str, condition: str) -> bool:
+        return bool(self.view().sql(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1").num_rows)
+
+    @property
+    def config(self) -> ShopConfig:
+        """What ``shop.yaml`` says.
+
+        Raises:
+            ConfigError: it has an unknown key or a bad value.
+        """
+        return retention.settings(self.path)
+
+    def versions(self) -> list[int]:
+        """The numbers of the versions that can be read, oldest first."""
+        return manifest.versions(self.path)
+
+    def forget(self, keep: int) -> Cleared:
+        """Make every version but the ``keep`` newest unreadable and remove what only they held, from the disk.
+
+        Views that are open keep answering.
+
+        Raises:
+            DataError: ``keep`` is below 1.
+            ResourceError: as ``transaction``.
+        """
+        if keep < 1:
+            raise DataError(f"forget: keep must be at least 1, seen {keep}; the newest version always stays")
+        with _writing(self.path), writers.writing(self.path), writers.alone(self.path):
+            return maintenance.forget(self.path, keep)
+
+    def compact(self) -> Manifest:
+        """Merge small files into few large ones; rows, their order and the data version stay as they are.
+
+        Raises:
+            ResourceError: as ``transaction``.
+        """
+        with _writing(self.path), writers.writing(self.path) as writer:
+            return self._publish(lambda before, name: maintenance.merged(self.path, before, name), writer.name)
+
+    def _publish(self, build: Callable[[Manifest, str], Manifest], writer: str) -> Manifest:
+        """Put what ``build`` makes of the newest version in its place, anew while other writers are first."""
+        with writers.alone(self.path):
+            if writers.dead(self.path):
+                maintenance.sweep(self.path)
+            for _ in range(ATTEMPTS):
+                before = self.manifest()
+                try:
+                    start = self._migrated(before, writer)
+                    after = build(start, writer)
+                    if after is start and start is not before:
+                        after = replace(start, version=before.version + 1)
+                    if after is not before:
+                        manifest.write(self.path, after)
+                    return after
+                except FileExistsError:
+                    pass
+                except (OSError, DeltaError, duckdb.Error, pa.ArrowException):
+                    if self._here() == (before.version, before.layout):
+                        raise
+                maintenance.discard(self.path, writer)
+        raise ResourceError(f"{self.path}: other writers were first {ATTEMPTS} times; try again when they have ended")
+
+    def _here(self) -> tuple[int, int]:
+        return max(manifest.files(self.path), default=(-1, 0))
+
+    def _migrated(self, before: Manifest, writer: str) -> Manifest:
+        """The version with every table as this contract wants it."""
+        if before.contract == contract.VERSION:
+            return before
+        tables = dict(before.tables)
+        for name, state in before.tables.items():
+            table, path = contract.table(name), self.path / TABLES / name
+            if migrate.touched(table, delta.schema(path, state.delta), before.contract):
+                draft = delta.prepare(path, state.delta, writer)
+                rows = self._view(before, None).stored(name)
+                number = delta.replace(table, path, draft, [(draft.files, rows)] if draft.files else [])
+                tables[name] = TableState(number, state.rows, state.content, state.attributes)
+        return Manifest(before.version, tables)
+
+    def _commit(self, staging: Staging, writer: str) -> ImportReport:
+        outcomes: dict[str, Outcome] = {}
+
+        def build(before: Manifest, _: str) -> Manifest:
             tables: dict[str, TableState] = dict(before.tables)
-            outcomes: dict[str, Outcome] = {}
             now_us = time.time_ns() // 1000
             for name in staging.tables:
                 outcome = upsert(staging, contract.table(name), self.path / TABLES / name, before.tables.get(name), now_us)
                 outcomes[name] = outcome
                 if outcome.state is not None:
                     tables[name] = outcome.state
-            after = before
-            if tables != dict(before.tables):
-                after = Manifest(before.version + 1, tables)
-            reports = {name: self._report(staging, name, outcome) for name, outcome in outcomes.items()}
-            if after is not before:
-                manifest.write(self.path, after)
-        return ImportReport(after.data_version, reports)
+            return before if tables == before.tables else Manifest(before.version + 1, tables)
+
+        after = self._publish(build, writer)
+        return ImportReport(after.data_version, {name: self._report(staging, name, outcome) for name, outcome in outcomes.items()})
 
     def _report(self, staging: Staging, name: str, outcome: Outcome) -> TableReport:
         staged = staging.tables[name]
@@ -271,24 +432,3 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException, DeltaError, MemoryError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
         raise ResourceError(f"{path}: cannot be written ({why}); check free disk, memory and permissions") from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one writer at a time; the lock goes with the process, however it ends."""
-    import fcntl
-
-    deadline = time.monotonic() + WAIT_SECONDS
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ResourceError(f"{folder}: another import has been writing for {WAIT_SECONDS} s; wait for it or end it") from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(handle)

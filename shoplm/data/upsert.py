@@ -69,7 +69,7 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         if len(positions):
             gone[name] = positions
     everything = to_write == staged.staged
-    ready = delta.prepare(table, path, before.delta if before else None)
+    ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
     version = delta.change(table, path, ready, _rows(staging, table, now_us, everything), gone)
     rows = (before.rows if before else 0) + inserted
     content = ((before.content if before else 0) + int(gained) - int(lost)) % 2**64

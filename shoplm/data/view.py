@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-from shoplm.data import contract, delta
+from shoplm.data import contract, migrate
 from shoplm.data.convert import name_in_sql, text_in_sql
+from shoplm.data.delta import Positions
 from shoplm.data.manifest import Manifest
+from shoplm.data.sight import Sight
 from shoplm.errors import DataError, did_you_mean
+
+MEMORY = "2GB"
+"""What one view's questions may hold before they use the disk."""
 
 _UTC = pa.timestamp("us", tz="UTC")
 
@@ -26,9 +33,14 @@ class View:
     """An immutable sight of a shop; safe to share between threads. Make one with ``Shop.view``."""
 
     def __init__(
-        self, folder: Path, manifest: Manifest, where: str | None, con: duckdb.DuckDBPyConnection, part: tuple[str, pa.Table] | None
+        self,
+        sights: Mapping[str, Sight],
+        manifest: Manifest,
+        where: str | None,
+        con: duckdb.DuckDBPyConnection,
+        part: tuple[str, pa.Table] | None,
     ) -> None:
-        self._folder, self._manifest, self._where = folder, manifest, where
+        self._sights, self._manifest, self._where = sights, manifest, where
         self._con, self._part = con, part
         self._lock = threading.Lock()
         self._ready: set[str] = set()
@@ -40,9 +52,9 @@ class View:
         Args:
             barred: by table and column, the values that bar a row; a null bars nothing.
         """
-        other = View.of(self._folder, self._manifest, self._where)
-        for number, ((table, column), values) in enumerate(barred.items()):
-            name = f"_barred_{number}"
+        other = View(self._sights, self._manifest, self._where, self._con.cursor(), None)
+        for (table, column), values in barred.items():
+            name = f"_barred_{uuid.uuid4().hex}"
             other._con.register("_values", pa.table({"value": values}))
             other._con.execute(f"CREATE TABLE main.{name} AS SELECT value FROM _values WHERE value IS NOT NULL")
             other._con.unregister("_values")
@@ -51,15 +63,26 @@ class View:
 
     @staticmethod
     def of(folder: Path, manifest: Manifest, where: str | None) -> View:
-        """The view of ``manifest`` over the Delta tables in ``folder``."""
-        con = duckdb.connect(
-            ":memory:",
-            config={"temp_directory": tempfile.gettempdir(), "autoload_known_extensions": "false", "autoinstall_known_extensions": "false"},
-        )
-        con.execute("SET python_enable_replacements=false; SET enable_external_access=false; SET lock_configuration=true")
+        """The view of ``manifest`` over the Delta tables in ``folder``, its files held open from now on.
+
+        Raises:
+            FileNotFoundError: a file is gone: the version was forgotten, or its files merged, a moment ago.
+            DataError: ``where`` is not one SQL expression.
+        """
         if where is not None:
             _expression(where)
-        return View(folder, manifest, where, con, None)
+        sights = {name: Sight.of(contract.table(name), folder / name, state.delta) for name, state in manifest.tables.items()}
+        con = duckdb.connect(
+            ":memory:",
+            config={
+                "temp_directory": tempfile.gettempdir(),
+                "memory_limit": MEMORY,
+                "autoload_known_extensions": "false",
+                "autoinstall_known_extensions": "false",
+            },
+        )
+        con.execute("SET python_enable_replacements=false; SET enable_external_access=false; SET lock_configuration=true")
+        return View(sights, manifest, where, con, None)
 
     @property
     def data_version(self) -> str:
@@ -157,23 +180,31 @@ class View:
         numbers = pa.array(range(whole.num_rows), pa.int64())
         position = whole.schema.get_field_index("_id")
         whole = whole.add_column(position, "_row", numbers)
-        other = View(self._folder, self._manifest, None, self._con.cursor(), (table, whole))
+        other = View(self._sights, self._manifest, None, self._con.cursor(), (table, whole))
         other._barred = self._barred
         return other
 
     def _filtered(self, table: contract.Table, conditions: list[str]) -> Iterator[pa.Table]:
         """The rows of a table with attributes as columns and ``_id``, a few at a time, those that obey the conditions."""
         key = "concat_ws('/', " + ", ".join(f"CAST({name_in_sql(name)} AS VARCHAR)" for name in table.key) + ")"
-        other = View(self._folder, self._manifest, None, self._con.cursor(), self._part)
+        for _, answer in self._asked(table, conditions, f"SELECT *, {key} AS _id", self._stored(table)):
+            yield answer
+
+    def _asked(
+        self, table: contract.Table, conditions: list[str], select: str, stored: Iterable[tuple[str, pa.Table]]
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """What ``select`` says of the rows that obey the conditions, a few rows at a time, with the file that held them."""
+        other = View(self._sights, self._manifest, None, self._con.cursor(), self._part)
         other._barred = self._barred
         everything = " AND ".join(f"(\n{condition}\n)" for condition in conditions) or "true"
         for name in contract.TABLES:  # a condition may look at other tables
             if any(name in condition.lower() for condition in conditions):
                 other._open(name)
-        for rows in self._stored(table):
+        for file, rows in stored:
             with other._lock:
                 other._con.register("_chunk", rows)
-                query = f"SELECT *, {key} AS _id FROM ({self._projection(table, '_chunk')}) AS {table.name} WHERE {everything}"
+                source = self._projection(table, "_chunk", rows.schema)
+                query = f"{select} FROM ({source}) AS {table.name} WHERE {everything}"
                 try:
                     answer = other._con.sql(query).to_arrow_table()
                 except duckdb.Error as error:
@@ -181,17 +212,45 @@ class View:
                     raise DataError(f"condition {' AND '.join(conditions)!r} on {table.name}: {said}") from None
                 finally:
                     other._con.unregister("_chunk")
-            yield _utc(answer)
+            yield file, _utc(answer)
 
-    def _stored(self, table: contract.Table) -> Iterator[pa.Table]:
+    def _stored(self, table: contract.Table) -> Iterator[tuple[str, pa.Table]]:
         if self._part is not None and self._part[0] == table.name:
-            yield self._part[1].drop_columns(["_row", "_id"])
-            return
-        state = self._manifest.tables.get(table.name)
-        if state is None:
-            return
-        for file in delta.files(self._folder / table.name, state.delta):
-            yield from delta.batches(file, table.schema.names, table.schema)
+            yield "", self._part[1].drop_columns(["_row", "_id"])
+        elif table.name in self._sights:
+            for file, rows in self._sights[table.name].batches():
+                yield file.name, rows
+
+    def stored(self, table: str) -> Iterator[pa.Table]:
+        """The rows of a table as this contract stores them, in order, a few at a time."""
+        declared = contract.table(table)
+        names = ", ".join(name_in_sql(name) for name in declared.schema.names)
+        for _, rows in self._asked(declared, [], f"SELECT {names}", self._stored(declared)):
+            yield rows.cast(declared.schema)
+
+    def places(self, table: str, condition: str) -> dict[str, tuple[Positions, int]]:
+        """Where the rows that obey a condition stand: by file, their positions (int64, ascending) and the sum of their digests.
+
+        Raises:
+            DataError: the condition is not one SQL expression, or DuckDB refuses it.
+        """
+        _expression(condition)
+        declared = contract.table(table)
+        seen: dict[str, int] = {}
+
+        def numbered() -> Iterator[tuple[str, pa.Table]]:
+            for file, rows in self._stored(declared):
+                start = seen.get(file, 0)
+                seen[file] = start + rows.num_rows
+                yield file, rows.append_column("_position", pa.array(np.arange(start, start + rows.num_rows)))
+
+        found: dict[str, tuple[Positions, int]] = {}
+        for file, rows in self._asked(declared, [condition], "SELECT _position, row_digest", numbered()):
+            if rows.num_rows:
+                before = found.get(file, (np.empty(0, np.int64), 0))
+                digests = sum(int(digest) for digest in rows["row_digest"].to_pylist())
+                found[file] = (np.concatenate([before[0], np.sort(rows["_position"].to_numpy())]), before[1] + digests)
+        return found
 
     def _attributes(self, table: str) -> dict[str, str]:
         """Attribute names that become columns, with their types."""
@@ -204,27 +263,37 @@ class View:
                 taken.add(name.lower())
         return found
 
-    def _projection(self, table: contract.Table, source: str) -> str:
-        names = [
-            f"CAST({name_in_sql(field.name)} AS TIMESTAMP) AS {name_in_sql(field.name)}" if field.type == _UTC else name_in_sql(field.name)
-            for field in table.schema
-        ]
-        attributes = self._attributes(table.name)
-        pointers = [text_in_sql("/" + name.replace("~", "~0").replace("/", "~1")) for name in attributes]
-        for place, (name, kind) in enumerate(attributes.items(), 1):
-            names.append(f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}")
-        found = f"(SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM {source})" if attributes else source
+    def _projection(self, table: contract.Table, source: str, stored: pa.Schema) -> str:
+        """SQL for the rows of ``source`` as the contract declares them, attributes as columns."""
+        own = self._part is not None and self._part[0] == table.name
+        since = contract.VERSION if own else self._manifest.contract
+        names = []
+        for name, sql in migrate.columns(table, stored.names, since).items():
+            is_time = table.schema.field(name).type == _UTC
+            names.append(f"{f'CAST({sql} AS TIMESTAMP)' if is_time else sql} AS {name_in_sql(name)}")
+        if "_position" in stored.names:
+            names.append("_position")
         kept = " AND ".join(
             f"({name_in_sql(column)} IS NULL OR {name_in_sql(column)} NOT IN (SELECT value FROM main.{values}))"
             for (barred, column), values in self._barred.items()
             if barred == table.name
         )
-        return f"SELECT {', '.join(names)} FROM {found} WHERE {kept or 'true'}"
+        rows = (
+            f"SELECT * FROM (SELECT {', '.join(names)} FROM {source}) WHERE {kept}" if kept else f"SELECT {', '.join(names)} FROM {source}"
+        )
+        attributes = self._attributes(table.name)
+        if not attributes:
+            return rows
+        pointers = [text_in_sql("/" + name.replace("~", "~0").replace("/", "~1")) for name in attributes]
+        columns = [
+            f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}" for place, (name, kind) in enumerate(attributes.items(), 1)
+        ]
+        found = f"SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM ({rows})"
+        return f"SELECT * EXCLUDE (_found), {', '.join(columns)} FROM ({found})"
 
     def _open(self, name: str) -> None:
         """Make ``name`` a table that SQL can see."""
         table = contract.table(name)
-        state = self._manifest.tables.get(name)
         if self._part is not None and self._part[0] == name:
             self._con.register("_stored_" + name, self._part[1])
             names = [
@@ -232,12 +301,12 @@ class View:
                 for f in self._part[1].schema
             ]
             select = f"SELECT {', '.join(names)} FROM _stored_{name}"
-        elif state is None:
+        elif name not in self._sights:
             self._con.register("_stored_" + name, table.schema.empty_table())
-            select = self._projection(table, "_stored_" + name)
+            select = self._projection(table, "_stored_" + name, table.schema)
         else:
-            self._con.register("_stored_" + name, delta.dataset(self._folder / name, state.delta, table.schema))
-            select = self._projection(table, "_stored_" + name)
+            self._con.register("_stored_" + name, self._sights[name].dataset())
+            select = self._projection(table, "_stored_" + name, self._sights[name].schema)
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name_in_sql(name)} AS {select}")
         self._ready.add(name)
 

@@ -99,7 +99,9 @@ def bundles(shop: Shop, places: Sequence[Path], claims: Mapping[str, Mapping[str
             facts = json.loads((folder / "config.json").read_text("utf-8")).get("facts", {})
         for task, said in facts.items() if isinstance(facts, dict) else ():
             version = str(said.get("data_version", "")) if isinstance(said, dict) else ""
-            found.append({"bundle": str(folder), "task": task, "data_version": version, "trained_on_person": _held(shop, task, said, claims)})
+            found.append(
+                {"bundle": str(folder), "task": task, "data_version": version, "trained_on_person": _held(shop, task, said, claims)}
+            )
     return found
 
 

@@ -84,7 +84,9 @@ TRAPS = st.one_of(
     st.from_regex(r"£\d{1,3}\.\d\d", fullmatch=True),
     st.from_regex(r"\d{1,4}元", fullmatch=True),
     st.from_regex(r"1Z[0-9A-Z]{16}", fullmatch=True),
-    st.sampled_from(("order", "size", "on", "for", "sku", "and", "the dress", "refund", "订单", "尺码", "退货", "where is", "waiting since")),
+    st.sampled_from(
+        ("order", "size", "on", "for", "sku", "and", "the dress", "refund", "订单", "尺码", "退货", "where is", "waiting since")
+    ),
 )
 
 

@@ -158,3 +158,34 @@ def kind(request) -> str:
     """Every kind of backbone in turn."""
     found: str = request.param
     return found
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL server of our own; skipped where none is installed, unless SHOPLM_REQUIRE_POSTGRES=1."""
+    from postgres_server import NOT_HERE, Server, programs
+
+    if programs() is None:
+        if os.environ.get("SHOPLM_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"SHOPLM_REQUIRE_POSTGRES=1, but {NOT_HERE}")
+        pytest.skip(NOT_HERE)
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server) -> str:
+    """The address of one database on it, shared by the whole session."""
+    url: str = postgres_server.create("shared")
+    return url
+
+
+@pytest.fixture
+def postgres_database(postgres_server):
+    """The address of an empty database that only this test uses."""
+    import uuid
+
+    name = f"t{uuid.uuid4().hex}"
+    yield postgres_server.create(name)
+    postgres_server.drop(name)

@@ -1,0 +1,1 @@
+"""How the live store's tables came to be, one Alembic revision after the other; a revision that was released never changes."""

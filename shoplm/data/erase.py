@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from shoplm.data import contract, persons, traces
 from shoplm.data.convert import name_in_sql, text_in_sql
 from shoplm.data.everything import Everything

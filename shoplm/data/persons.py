@@ -15,7 +15,6 @@ import pyarrow as pa
 from shoplm.data import contract
 from shoplm.data.convert import name_in_sql, text_in_sql
 from shoplm.data.shop import Shop
-from shoplm.data.view import View
 
 AT_ONCE = 500
 """Ids in one SQL list."""

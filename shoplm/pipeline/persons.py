@@ -77,6 +77,7 @@ def erase(
     for folder in also:
         if not folder.is_dir():
             raise DataError(f"--also {folder}: is no folder; give a run folder, a bundle, or a folder of them")
+    live = live or _live(shop)
     ended = [(plan, erasing.carry_out(shop, plan, live)) for plan in erasing.unfinished(shop)]
     for plan, proof in ended:
         if name in plan.ids and {str(folder) for folder in also} <= set(plan.also):
@@ -85,6 +86,13 @@ def erase(
     plan = replace(plan, bundles=tuple(bundles(shop, [shop.path, *also], plan.old_claims)))
     erasing.begin(shop, plan)
     return erasing.carry_out(shop, plan, live)
+
+
+def _live(shop: Shop) -> Live | None:
+    """The shop's own live store, where it has one."""
+    from shoplm.data.store import Store
+
+    return Store(shop.path) if any(shop.path.glob("*.db")) or os.environ.get("SHOPLM_STORE") else None
 
 
 def bundles(shop: Shop, places: Sequence[Path], claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[dict[str, Any]]:

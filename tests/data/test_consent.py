@@ -18,13 +18,20 @@ def shop(tmp_path):
                        "consent_personalization": [True, True, False, None], "consent_ads": [False, None, None, None]})],
         )  # fmt: skip
         who = ["yes", "no", "nop", "mute", "stranger", None]
-        put.upsert("reviews", [pa.table({"review_id": [f"r{i}" for i in range(6)], "item_id": ["i"] * 6, "user_id": who, "rating": [3] * 6})])
+        put.upsert(
+            "reviews", [pa.table({"review_id": [f"r{i}" for i in range(6)], "item_id": ["i"] * 6, "user_id": who, "rating": [3] * 6})]
+        )
         put.upsert("events", [pa.table({"event_time": ["2024-01-01"] * 4, "event_name": ["view_item"] * 4, "user_id": ["yes", "no", None, None],
                                         "user_pseudo_id": ["d1", "d2", "d3", "d4"]})])  # fmt: skip
-        put.upsert("ads", [pa.table({"ad_event_id": ["a", "b"], "event_time": ["2024-01-01"] * 2, "channel": ["search"] * 2, "user_id": ["yes", None]})])
+        put.upsert(
+            "ads",
+            [pa.table({"ad_event_id": ["a", "b"], "event_time": ["2024-01-01"] * 2, "channel": ["search"] * 2, "user_id": ["yes", None]})],
+        )
         put.upsert("chats", [pa.table({"conversation_id": ["c1", "c1", "c2"], "turn": [0, 1, 0], "role": ["user", "assistant", "user"],
                                        "content": ["a", "b", "c"], "user_id": ["no", None, "yes"]})])  # fmt: skip
-        put.upsert("relations", [pa.table({"head": ["no", "yes"], "relation": ["same_as"] * 2, "tail": ["d3", "no"], "undone": [False, True]})])
+        put.upsert(
+            "relations", [pa.table({"head": ["no", "yes"], "relation": ["same_as"] * 2, "tail": ["d3", "no"], "undone": [False, True]})]
+        )
     return shop
 
 

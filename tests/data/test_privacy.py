@@ -30,16 +30,24 @@ def test_a_person_has_the_same_pseudonym_in_all_tables_and_all_imports(shop):
         guard = guard_for(shop, pseudonymise=True, redacting=False, environment=KEY)
         with shop.transaction(guard) as transaction:
             transaction.upsert("users", [pa.table({"user_id": ["anna"], "email_hash": ["ab" * 32], "customer_id": ["anna"]})])
-            transaction.upsert("events", [pa.table({"event_time": ["2024-01-01"], "event_name": ["view_item"], "user_id": ["anna"], "user_pseudo_id": ["dev"]})])
+            transaction.upsert(
+                "events",
+                [pa.table({"event_time": ["2024-01-01"], "event_name": ["view_item"], "user_id": ["anna"], "user_pseudo_id": ["dev"]})],
+            )
             transaction.upsert("reviews", [pa.table({"review_id": ["r"], "item_id": ["i"], "user_id": ["anna"], "rating": [4]})])
             transaction.upsert("relations", [pa.table({"head": ["anna", "i"], "relation": ["same_as", "is_a"], "tail": ["dev", "dress"]})])
     who, device = NAMES.of("anna"), NAMES.of("dev")
     view = shop.view()
     assert shop.counts() == {"events": 1, "relations": 2, "reviews": 1, "users": 1}
-    assert view.sql("select user_id, email_hash, customer_id from users").to_pylist() == [{"user_id": who, "email_hash": "ab" * 32, "customer_id": who}]
+    assert view.sql("select user_id, email_hash, customer_id from users").to_pylist() == [
+        {"user_id": who, "email_hash": "ab" * 32, "customer_id": who}
+    ]
     assert view.sql("select user_id, user_pseudo_id from events").to_pylist() == [{"user_id": who, "user_pseudo_id": device}]
     assert view.sql("select user_id from reviews")["user_id"].to_pylist() == [who]
-    assert view.sql("select head, tail from relations order by relation").to_pylist() == [{"head": "i", "tail": "dress"}, {"head": who, "tail": device}]
+    assert view.sql("select head, tail from relations order by relation").to_pylist() == [
+        {"head": "i", "tail": "dress"},
+        {"head": who, "tail": device},
+    ]
 
 
 def test_the_key_stays_outside_and_another_key_is_refused(shop, tmp_path):
@@ -86,7 +94,11 @@ def test_attributes_are_redacted_by_name_and_by_content():
 
     full = pa.table({c.name: rows["attributes"] if c.name == "attributes" else pa.nulls(3, c.type) for c in contract.ORDERS.columns},
                     schema=pa.schema([pa.field(c.name, c.type) for c in contract.ORDERS.columns]))  # fmt: skip
-    assert guard.rows(contract.ORDERS, full)["attributes"].to_pylist() == ['{"customer_name":"[NAME]","note":"mail [EMAIL]","n":1.5}', None, '{"a": 1}']
+    assert guard.rows(contract.ORDERS, full)["attributes"].to_pylist() == [
+        '{"customer_name":"[NAME]","note":"mail [EMAIL]","n":1.5}',
+        None,
+        '{"a": 1}',
+    ]
 
 
 @given(st.sets(st.text(min_size=1, max_size=40), max_size=30))

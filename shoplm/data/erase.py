@@ -2,7 +2,7 @@
 
 What is to be done is written down first, durably (``_shop/erasing/``), and struck out last. A crash before the new
 manifest leaves the shop as it was, a crash after it leaves work that the next ``erase`` finishes: a proof is written
-only when everything has been searched. Old versions that hold a row of theirs can no longer be read afterwards; others can.
+only when everything has been searched. Older versions of the shop can no longer be read afterwards.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from shoplm.data import contract, delta, manifest, persons, traces
+from shoplm.data import contract, persons, traces
 from shoplm.data.convert import name_in_sql, text_in_sql
 from shoplm.data.everything import Everything
-from shoplm.data.manifest import FOLDER, Manifest, TableState, sync_folder
+from shoplm.data.maintenance import TABLES
+from shoplm.data.manifest import FOLDER, sync_folder
 from shoplm.data.redact import find
-from shoplm.data.shop import QUARANTINE, TABLES, Shop, _alone, _writing
+from shoplm.data.shop import QUARANTINE, Shop
 from shoplm.data.traces import Traces, pieces_of
-from shoplm.errors import DataError
+from shoplm.errors import DataError, ResourceError
 from shoplm.files import write_text
 
 ERASING, PROOFS = "erasing", "erased"
@@ -65,6 +61,7 @@ class Plan:
         shared: pieces that other people's rows hold, too, and that therefore are not searched for.
         rows: how many rows of each table they had in the newest version.
         salt, begun: of the proof.
+        versions: the data versions that could be read.
         also: folders outside the shop to be cleaned and searched.
         bundles: what was found out about bundles before anything went.
     """
@@ -78,6 +75,7 @@ class Plan:
     rows: Mapping[str, int]
     salt: str
     begun: str
+    versions: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     bundles: tuple[Mapping[str, Any], ...] = ()
 
@@ -167,7 +165,7 @@ def plan(shop: Shop, user: str, also: Sequence[Path] = ()) -> Plan:
         pieces, shared = _pieces(everything, old_claims)
         kept = Plan(
             user, who.ids, who.claims, old_claims, pieces, shared, {name: n for name, n in counts.items() if n}, os.urandom(16).hex(),
-            datetime.now(UTC).isoformat(timespec="seconds"), tuple(str(folder) for folder in also),
+            datetime.now(UTC).isoformat(timespec="seconds"), tuple(shop.manifest(number).data_version for number in shop.versions()), tuple(str(folder) for folder in also),
         )  # fmt: skip
         nowhere = not kept.rows and not any(
             everything.holding(name, where) for name, claims in old_claims.items() if (where := persons.condition(claims))
@@ -194,7 +192,7 @@ def unfinished(shop: Shop) -> list[Plan]:
     found = []
     for file in sorted((shop.path / FOLDER / ERASING).glob("*.json")):
         values = json.loads(file.read_text("utf-8"))
-        for name in ("ids", "pieces", "also", "bundles"):
+        for name in ("ids", "pieces", "versions", "also", "bundles"):
             values[name] = tuple(values[name])
         for name in ("claims", "old_claims"):
             values[name] = {table: {column: tuple(ids) for column, ids in columns.items()} for table, columns in values[name].items()}
@@ -208,24 +206,28 @@ def carry_out(shop: Shop, what: Plan, live: Live | None = None) -> Proof:
     Raises:
         ResourceError: disk or memory ran out, a place cannot be written, or another writer held the shop too long; call it again.
     """
-    with _writing(shop.path):
-        with _alone(shop.path / FOLDER):
-            now = persons.person(shop.view(), what.user)  # rows that came in since the plan was made are theirs, too
-            ids = tuple(dict.fromkeys((*what.ids, *now.ids)))
-            _delete(shop, [what.claims, now.claims])
-            unreadable = _purge(shop, [what.old_claims, what.claims, now.claims])
-        talks = {*now.claims.get("chats", {}).get("conversation_id", ()), *what.old_claims.get("chats", {}).get("conversation_id", ())}
-        live_rows = live.erase((*ids, *sorted(talks))) if live is not None else 0
-        kept = replace(what, ids=ids)
-        _forget_staging(shop)
+    now = persons.person(shop.view(), what.user)  # rows that came in since the plan was made are theirs, too
+    ids = tuple(dict.fromkeys((*what.ids, *now.ids)))
+    there = {name for name, state in shop.manifest().tables.items() if state.rows}
+    shop.delete_rows({name: where for name, where in _where([what.claims, now.claims]).items() if name in there}, physically=True)
+    readable = set(shop.versions())
+    unreadable = tuple(name for name in what.versions if int(name.partition("-")[0].removeprefix("v")) not in readable)
+    talks = {talk for claims in (now.claims, what.old_claims) for talk in claims.get("chats", {}).get("conversation_id", ())}
+    live_rows = live.erase((*ids, *sorted(talks))) if live is not None else 0
+    kept = replace(what, ids=ids)
+    try:
         removed = [str(shop.path / name) for name in MADE_AGAIN if (shop.path / name).exists()]
         for name in MADE_AGAIN:
             shutil.rmtree(shop.path / name, ignore_errors=True)
-        quarantined, _ = clean([shop.path / QUARANTINE], kept.traces)
-        lines, gone = clean([path for path in shop.path.iterdir() if path.name not in (TABLES, FOLDER, QUARANTINE, PROOFS)], kept.traces)
+        quarantined, faulty = clean([shop.path / QUARANTINE], kept.traces)
+        own = [path for path in shop.path.iterdir() if path.name not in (TABLES, FOLDER, QUARANTINE, PROOFS)]
+        lines, gone = clean(own, kept.traces)
         outside, more = clean([Path(folder) for folder in kept.also], kept.traces)
-        removed += gone + more
-        return _prove(shop, kept, live_rows, (quarantined, lines + outside), removed, unreadable)
+        return _prove(shop, kept, live_rows, (quarantined, lines + outside), [*removed, *faulty, *gone, *more], unreadable)
+    except OSError as error:
+        raise ResourceError(
+            f"{shop.path}: cannot be cleaned ({error.strerror or error}); mend it and give the same command again"
+        ) from None
 
 
 def clean(places: Sequence[Path], sought: Traces) -> tuple[int, list[str]]:
@@ -317,89 +319,14 @@ def _elsewhere(everything: Everything, claims: Mapping[str, Mapping[str, tuple[s
     return found
 
 
-def _delete(shop: Shop, all_claims: Sequence[Mapping[str, Mapping[str, tuple[str, ...]]]]) -> None:
-    """Take their rows out of the newest version: one more version, or none where there is nothing to take."""
-    before = shop.manifest()
-    tables: dict[str, TableState] = dict(before.tables)
-    for name, state in before.tables.items():
-        table, path = contract.table(name), shop.path / TABLES / name
-        claims = [each[name] for each in all_claims if name in each]
-        gone: dict[str, delta.Positions] = {}
-        lost = 0
-        for file in delta.files(path, state.delta) if claims else ():
-            positions, digests = _theirs(table, file, claims)
-            if len(positions):
-                gone[file.name] = positions
-                lost += digests
-        if gone:
-            ready = delta.prepare(table, path, state.delta)
-            version = delta.change(table, path, ready, (), gone)
-            rows = state.rows - sum(len(positions) for positions in gone.values())
-            tables[name] = TableState(version, rows, (state.content - lost) % 2**64, state.attributes)
-    if tables != dict(before.tables):
-        manifest.write(shop.path, Manifest(before.version + 1, tables))
-
-
-def _theirs(table: contract.Table, file: Path, claims: Sequence[Mapping[str, tuple[str, ...]]]) -> tuple[delta.Positions, int]:
-    """Which rows of a file are theirs, and the sum of these rows' digests."""
-    wanted = {column: pa.array(sorted({value for each in claims for value in each.get(column, ())})) for each in claims for column in each}
-    found, total, start = [], 0, 0
-    for rows in delta.batches(file, [*wanted, "row_digest"], table.schema):
-        mask = np.zeros(rows.num_rows, bool)
-        for column, values in wanted.items():
-            mask |= pc.is_in(rows[column], values).combine_chunks().to_numpy(zero_copy_only=False)
-        places = np.flatnonzero(mask)
-        if len(places):
-            total += sum(rows["row_digest"].take(pa.array(places)).to_pylist())
-            found.append(places + start)
-        start += rows.num_rows
-    return (np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)), total
-
-
-def _purge(shop: Shop, all_claims: Sequence[Mapping[str, Mapping[str, tuple[str, ...]]]]) -> tuple[str, ...]:
-    """Remove files of old versions and of unfinished imports that hold rows of theirs, and the versions that need them."""
-    newest = shop.manifest()
-    live = {file for name, state in newest.tables.items() for file in delta.files(shop.path / TABLES / name, state.delta)}
-    tainted: set[Path] = set()
-    for name in contract.TABLES:
-        claims = [each[name] for each in all_claims if name in each]
-        for file in sorted((shop.path / TABLES / name).glob("*.parquet")) if claims else ():
-            if file not in live and _readable_and_theirs(contract.TABLES[name], file, claims):
-                tainted.add(file)
-    unreadable = []
-    for number in sorted(int(file.stem) for file in (shop.path / FOLDER).glob("*.json") if file.stem.isdecimal()):
-        if number == newest.version:
-            continue
-        old = manifest.read(shop.path, number)
-        needs = {file for name, state in old.tables.items() for file in delta.files(shop.path / TABLES / name, state.delta)}
-        if needs & tainted or not all(file.exists() for file in needs):
-            unreadable.append(old.data_version)
-            (shop.path / FOLDER / f"{number}.json").unlink()
-    sync_folder(shop.path / FOLDER)
-    for file in tainted:
-        file.unlink()
-    for folder in {file.parent for file in tainted}:
-        sync_folder(folder)
-    return tuple(unreadable)
-
-
-def _readable_and_theirs(table: contract.Table, file: Path, claims: Sequence[Mapping[str, tuple[str, ...]]]) -> bool:
-    try:
-        return len(_theirs(table, file, claims)[0]) > 0
-    except pa.ArrowException:  # torn by a crash: no version names it, and it holds who knows what
-        return True
-
-
-def _forget_staging(shop: Shop) -> None:
-    """Remove what killed imports left in staging; one that is still at work holds a lock and stays."""
-    for folder in (shop.path / FOLDER / "staging").glob("*"):
-        try:
-            if (folder / "stage.duckdb").exists():
-                duckdb.connect(str(folder / "stage.duckdb")).close()
-        except duckdb.Error as error:
-            if "lock" in str(error).lower() or "already" in str(error).lower():
-                continue
-        shutil.rmtree(folder, ignore_errors=True)
+def _where(all_claims: Sequence[Mapping[str, Mapping[str, tuple[str, ...]]]]) -> dict[str, str]:
+    """By table, the condition that makes a row theirs."""
+    found: dict[str, list[str]] = {}
+    for each in all_claims:
+        for name, claims in each.items():
+            if condition := persons.condition(claims):
+                found.setdefault(name, []).append(condition)
+    return {name: " OR ".join(dict.fromkeys(conditions)) for name, conditions in found.items()}
 
 
 def _prove(shop: Shop, what: Plan, live_rows: int, lines: tuple[int, int], removed: Sequence[str], unreadable: tuple[str, ...]) -> Proof:

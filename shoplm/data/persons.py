@@ -14,8 +14,6 @@ import pyarrow as pa
 
 from shoplm.data import contract
 from shoplm.data.convert import name_in_sql, text_in_sql
-from shoplm.data.shop import Shop
-from shoplm.data.view import View
 
 AT_ONCE = 500
 """Ids in one SQL list."""
@@ -103,16 +101,6 @@ def rows(view: Sight, who: Person) -> dict[str, pa.Table]:
             columns = ", ".join(name_in_sql(column.name) for column in contract.TABLES[name].columns)
             found[name] = view.sql(f"SELECT {columns}, source, ingested_at FROM {name} WHERE {condition}")
     return {name: table for name, table in found.items() if table.num_rows}
-
-
-def known(shop: Shop, who: Person) -> bool:
-    """Has the newest version a row of theirs?"""
-    view = shop.view()
-    return any(
-        view.sql(f"SELECT 1 FROM {name} WHERE {condition} LIMIT 1").num_rows
-        for name in who.claims
-        if view.has(name) and (condition := who.condition(name))
-    )
 
 
 def _same(view: Sight, user: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -51,9 +52,9 @@ class View:
         Args:
             barred: by table and column, the values that bar a row; a null bars nothing.
         """
-        other = View(self._sights, self._manifest, self._where, _connected(), None)
-        for number, ((table, column), values) in enumerate(barred.items()):
-            name = f"_barred_{number}"
+        other = View(self._sights, self._manifest, self._where, self._con.cursor(), None)
+        for (table, column), values in barred.items():
+            name = f"_barred_{uuid.uuid4().hex}"
             other._con.register("_values", pa.table({"value": values}))
             other._con.execute(f"CREATE TABLE main.{name} AS SELECT value FROM _values WHERE value IS NOT NULL")
             other._con.unregister("_values")
@@ -262,24 +263,23 @@ class View:
             names.append(f"{f'CAST({sql} AS TIMESTAMP)' if is_time else sql} AS {name_in_sql(name)}")
         if "_position" in stored.names:
             names.append("_position")
-        rows = f"SELECT {', '.join(names)} FROM {source}"
+        kept = " AND ".join(
+            f"({name_in_sql(column)} IS NULL OR {name_in_sql(column)} NOT IN (SELECT value FROM main.{values}))"
+            for (barred, column), values in self._barred.items()
+            if barred == table.name
+        )
+        rows = (
+            f"SELECT * FROM (SELECT {', '.join(names)} FROM {source}) WHERE {kept}" if kept else f"SELECT {', '.join(names)} FROM {source}"
+        )
         attributes = self._attributes(table.name)
         if not attributes:
-            return self._allowed(table, rows)
+            return rows
         pointers = [text_in_sql("/" + name.replace("~", "~0").replace("/", "~1")) for name in attributes]
         columns = [
             f"TRY_CAST(_found[{place}] AS {kind}) AS {name_in_sql(name)}" for place, (name, kind) in enumerate(attributes.items(), 1)
         ]
         found = f"SELECT *, json_extract_string(attributes, [{', '.join(pointers)}]) AS _found FROM ({rows})"
-        return self._allowed(table, f"SELECT * EXCLUDE (_found), {', '.join(columns)} FROM ({found})")
-
-    def _allowed(self, table: contract.Table, rows: str) -> str:
-        """``rows`` without those of shoppers who said no."""
-        barred = {column: values for (name, column), values in self._barred.items() if name == table.name}
-        if not barred:
-            return rows
-        kept = (f"({name_in_sql(c)} IS NULL OR {name_in_sql(c)} NOT IN (SELECT value FROM main.{values}))" for c, values in barred.items())
-        return f"SELECT * FROM ({rows}) WHERE {' AND '.join(kept)}"
+        return f"SELECT * EXCLUDE (_found), {', '.join(columns)} FROM ({found})"
 
     def _open(self, name: str) -> None:
         """Make ``name`` a table that SQL can see."""

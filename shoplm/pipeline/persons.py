@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from shoplm import task as tasks
 from shoplm.data import erase as erasing
 from shoplm.data import persons, privacy
 from shoplm.data.erase import Live, Proof
@@ -77,6 +76,7 @@ def erase(
     for folder in also:
         if not folder.is_dir():
             raise DataError(f"--also {folder}: is no folder; give a run folder, a bundle, or a folder of them")
+    live = live or _live(shop)
     ended = [(plan, erasing.carry_out(shop, plan, live)) for plan in erasing.unfinished(shop)]
     for plan, proof in ended:
         if name in plan.ids and {str(folder) for folder in also} <= set(plan.also):
@@ -85,6 +85,15 @@ def erase(
     plan = replace(plan, bundles=tuple(bundles(shop, [shop.path, *also], plan.old_claims)))
     erasing.begin(shop, plan)
     return erasing.carry_out(shop, plan, live)
+
+
+def _live(shop: Shop) -> Live | None:
+    """The shop's own live store, where it has one."""
+    from shoplm.data import database
+    from shoplm.data.store import Store
+
+    there = os.environ.get(database.URL_NAME) or (shop.path / database.URL_FILE).exists() or (shop.path / database.FILE).exists()
+    return Store(shop.path) if there else None
 
 
 def bundles(shop: Shop, places: Sequence[Path], claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[dict[str, Any]]:
@@ -107,6 +116,8 @@ def bundles(shop: Shop, places: Sequence[Path], claims: Mapping[str, Mapping[str
 
 def _held(shop: Shop, task: str, facts: Any, claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> bool | None:
     """Whether rows of theirs were among the rows that a bundle's task was made from."""
+    from shoplm import task as tasks  # late: it brings torch along
+
     try:
         number = int(str(facts["data_version"]).partition("-")[0].removeprefix("v"))
         view: View = shop.view(version=number)

@@ -1,5 +1,6 @@
 """What names a person goes, what only looks like it stays."""
 
+import itertools
 import random
 
 import pyarrow as pa
@@ -84,30 +85,32 @@ TRAPS = st.one_of(
     st.from_regex(r"£\d{1,3}\.\d\d", fullmatch=True),
     st.from_regex(r"\d{1,4}元", fullmatch=True),
     st.from_regex(r"1Z[0-9A-Z]{16}", fullmatch=True),
-    st.sampled_from(("order", "size", "on", "for", "sku", "and", "the dress", "refund", "订单", "尺码", "退货", "where is", "waiting since")),
+    st.sampled_from(
+        ("order", "size", "on", "for", "sku", "and", "the dress", "refund", "订单", "尺码", "退货", "where is", "waiting since")
+    ),
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(TRAPS, min_size=1, max_size=8), st.sampled_from((", ", "; ", "，")))
 def test_order_ids_skus_sizes_dates_and_prices_never_change(parts, between):
     text = between.join(parts)
     assert redact(text) == text
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.text(max_size=200) | st.text("0123456789 +-()@.aA[]NAMEatdot姓名我叫路号王", max_size=80))
 def test_any_text_gives_a_text_and_a_second_time_changes_nothing(text):
     once = redact(text)
     assert redact(once) == once
-    assert [one for one in find(once)] == []
+    assert find(once) == []
     found = find(text)
-    assert all(a.stop <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(found))
 
 
 def test_a_long_text_of_nasty_signs_takes_no_longer_than_its_length_says():
     for signs in ("a", "1", "1 ", "@", "a@", "A ", "12 Mill ", "路", "王", "anna ", ".", "0 "):
-        redact(signs * 30_000)
+        redact(signs * 3_000)
 
 
 def test_cards_need_luhn_and_an_issuer():

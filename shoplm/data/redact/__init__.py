@@ -25,7 +25,7 @@ _PLACEHOLDER = re.compile(r"\[(?:EMAIL|IBAN|ID|CARD|PHONE|ADDRESS|NAME)\]")
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF20: "@", 0xFF0B: "+", 0xFF0D: "-", 0x00A0: " ", 0x2011: "-", 0x2013: "-"}
 """Full-width digits and signs that people use for ASCII ones; each is one sign for one sign, so places stay."""
 _NUMERIC: tuple[Callable[[str], Iterator[Found]], ...] = (ibans, identities, cards, phones)
-_LONGEST = 20_000
+_LONGEST = 4_000
 """Signs that are looked at together; a longer text is cut at white space."""
 
 

@@ -36,7 +36,6 @@ _SIGNED = re.compile(
     rf"(?:\b(?:thanks|thank you|cheers|best|regards|sincerely|faithfully|truly|greetings|wishes|love|yours|xx?|ta)\b|[\n])[,.!]*\s*[-–—]*\s*({_CAPITAL}(?: {_LINKS}?{_CAPITAL}){{0,2}})\s*[.!]?\s*$",
     re.IGNORECASE,
 )
-_CAPITALS = re.compile(_CAPITAL)
 _SURNAME = re.compile(rf"(?: [A-Z]\.)? {_LINKS}?({_CAPITAL})")
 _LOUD = re.compile(r" ([A-ZÀ-Þ][A-ZÀ-Þ'’-]+)")
 _LOW = re.compile(r" ([a-zà-ÿ'’-]{3,})")
@@ -62,9 +61,6 @@ _AFTER_WORD = re.compile(
     rf"户名[是为：: ]*|抬头(?:是|写|开|：|:)*个人|签收人[是为：: ]*|本人|名字(?:改成|写成|应该是|是|叫|写的是|：|:)|署名[是为：: ]*|转交给?|交给)[ ]?({_FAMILY}{_GIVEN}{{1,2}})"
 )
 _I_AM = re.compile(rf"(?:我是|这里是|这边是)({_FAMILY}{_GIVEN}{{1,2}})(?=[，。,.！!？?、；;：: \n]|$)")
-_BEFORE_WORD = re.compile(
-    rf"(?<![\u4e00-\u9fff])?({_FAMILY}{_GIVEN}{{0,2}}?)(?=先生|女士|小姐|太太|同学|师傅|阿姨|经理|老师|收(?:[，。,. 、]|$))"
-)
 _TITLED = re.compile(rf"({_FAMILY}{_GIVEN}{{0,2}}?)(?:先生|女士|小姐|太太|师傅|阿姨)")
 _NOT_ZH = re.compile(words.NO_NAME_ZH)
 

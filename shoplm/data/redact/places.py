@@ -116,9 +116,8 @@ def addresses(text: str) -> Iterator[Found]:
 def _english(text: str) -> Iterator[Found]:
     for found in _ENGLISH.finditer(text):
         name, kind = found["name"].split(), found["kind"].lower()
-        if any(word.lower().strip(".") in _STOPS for word in name) or (
-            len(found["number"]) > 3 and not found["number"][-1].isalpha() and int(re.match(r"\d+", found["number"])[0]) > 20_000
-        ):  # type: ignore[index]
+        digits = re.sub(r"\D.*", "", found["number"])
+        if any(word.lower().strip(".") in _STOPS for word in name) or int(digits) > 20_000:
             continue
         capitals = all(word[0].isupper() or word.lower() in ("of", "on") for word in name) and found["kind"][0].isupper()
         stop, town = _tail(text, found.end("all"))

@@ -75,7 +75,9 @@ def _copied(view: View) -> dict[str, str]:
     sketches, ids, items, writers = [], [], [], []
     for part in view.parts("reviews"):
         rows = part.table
-        sketches.append(near.sketch(pc.binary_join_element_wise(rows["title"], rows["body"], " ", null_handling="skip").to_pylist()))
+# not null_handling="skip": it leaves rows out in which both are null
+        words = pc.binary_join_element_wise(pc.fill_null(rows["title"], ""), pc.fill_null(rows["body"], ""), " ")
+        sketches.append(near.sketch(words.to_pylist()))
         ids.append(rows["review_id"])
         items.append(rows["item_id"])
         writers.append(rows["user_id"])

@@ -60,7 +60,7 @@ class Marks:
 
 def marked(view: View) -> int:
     """How many reviews carry the mark already."""
-    return int(view.sql(f"select count(distinct subject) from labels where task = '{TASK}' and by = 'rule'").column(0)[0].as_py() or 0)
+    return int(view.sql(f"select count(distinct subject) from labels where task = '{TASK}' and \"by\" = 'rule'").column(0)[0].as_py() or 0)
 
 
 def find(view: View) -> Marks:
@@ -75,7 +75,9 @@ def _copied(view: View) -> dict[str, str]:
     sketches, ids, items, writers = [], [], [], []
     for part in view.parts("reviews"):
         rows = part.table
-        sketches.append(near.sketch(pc.binary_join_element_wise(rows["title"], rows["body"], " ", null_handling="skip").to_pylist()))
+        # not null_handling="skip": it leaves rows out in which both are null
+        words = pc.binary_join_element_wise(pc.fill_null(rows["title"], ""), pc.fill_null(rows["body"], ""), " ")
+        sketches.append(near.sketch(words.to_pylist()))
         ids.append(rows["review_id"])
         items.append(rows["item_id"])
         writers.append(rows["user_id"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ class Histories:
     start: Int64
     stop: Int64
 
-    def codes(self, column: str, last: int) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int32]], pa.Array]:
+    def codes(self, column: str, last: int) -> tuple[np.ndarray[Any, np.dtype[np.int32]], pa.Array]:
         """(moments, last) int32, ``column`` of the last acts as codes, -1 where there are fewer (in front); and the words."""
         if not self.acts.num_rows:
             return np.full((len(self.stop), last), -1, np.int32), pa.array([], pa.string())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-Sketches = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
+Sketches = np.ndarray[Any, np.dtype[np.uint32]]
 Groups = np.ndarray[Any, np.dtype[np.int64]]
 
 CELLS = 32

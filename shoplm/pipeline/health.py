@@ -112,7 +112,7 @@ def mark(shop: Shop, marks: Marks, now_us: int) -> int:
         ResourceError: the shop cannot be written; it is as it was.
     """
     rows = marks.rows(now_us)
-    there = shop.view().sql(f"select subject from labels where task = '{fakes.TASK}' and by = 'rule'")["subject"]
+    there = shop.view().sql(f"select subject from labels where task = '{fakes.TASK}' and \"by\" = 'rule'")["subject"]
     rows = rows.filter(pc.invert(pc.is_in(rows["subject"], value_set=pa.array(there.to_pylist(), pa.string()))))
     if rows.num_rows:
         shop.upsert("labels", rows, strict=True)

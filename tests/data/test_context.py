@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoplm.data import contract
@@ -112,6 +112,7 @@ def rows_of(table, rows):
 
 
 @pytest.mark.parametrize("name", sorted(contract.TABLES))
+@settings(max_examples=20)
 @given(data=st.data())
 def test_no_column_of_any_table_is_shown_before_the_contract_says_it_is_known(name, data):
     table = contract.TABLES[name]
@@ -138,6 +139,7 @@ def test_no_column_of_any_table_is_shown_before_the_contract_says_it_is_known(na
 
 
 @pytest.mark.parametrize("name", sorted(LINKS))
+@settings(max_examples=20)
 @given(data=st.data())
 def test_no_fact_beside_the_subject_is_known_later_than_the_moment_and_the_order_of_rows_never_shows(name, data):
     table = contract.TABLES[name]

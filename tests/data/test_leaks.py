@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoplm.data import contract, leaks, near
@@ -63,6 +63,7 @@ def test_honest_columns_are_left_in_peace(reviews):
     assert leaks.suspects(reviews, reviews["rating"], "rating", contract.REVIEWS) == []
 
 
+@settings(max_examples=40)
 @given(
     column=st.lists(st.one_of(st.none(), st.text(max_size=2)), min_size=1, max_size=80),
     target=st.lists(st.one_of(st.none(), st.floats()), min_size=80, max_size=80),

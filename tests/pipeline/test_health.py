@@ -17,7 +17,7 @@ from shoplm.data.shop import Shop
 from shoplm.pipeline import health
 from shoplm.world.sample import SampleConfig, planted_faults, tables
 
-CONFIG = SampleConfig(shoppers=60, products=80, seed=3)
+CONFIG = SampleConfig(shoppers=45, products=60, seed=3)
 DAY_US = 86_400_000_000
 START_US = 1_750_000_000_000_000
 
@@ -96,7 +96,7 @@ ILL = {
 
 def reviews(**columns):
     plain = {
-        "review_id": [f"r{n}" for n in range(300)], "item_id": [f"i{n % 40}" for n in range(300)], "user_id": [f"u{n}" for n in range(300)],
+        "review_id": [f"r{n}" for n in range(300)], "item_id": [f"i{n % 41}" for n in range(300)], "user_id": [f"u{n}" for n in range(300)],
         "rating": [1.0 + n % 5 for n in range(300)], "body": [f"Review {n} says its own {n * 7919 % 1000} things about it" for n in range(300)],
         "created_at": pa.array([START_US + n * DAY_US for n in range(300)], contract.TIME),
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_an_empty_shop_is_healthy(tmp_path):
 ANY = st.one_of(st.none(), st.text(max_size=6))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(
         st.fixed_dictionaries({

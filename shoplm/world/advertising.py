@@ -133,7 +133,9 @@ def answers(impressions: np.ndarray[Any, np.dtype[np.float64]], config: WorldCon
 def tide(config: WorldConfig) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(weeks,) truth: how busy the shop is by season, about 1 on average; Christmas most of all."""
     week = (np.arange(config.weeks) + 26) % 52.18
-    bump: np.ndarray[Any, np.dtype[np.float64]] = 1 + 0.1 * np.cos(2 * np.pi * (week - 46) / 52.18) + 0.45 * np.exp(-(((week - 49.5) / 2.2) ** 2))
+    bump: np.ndarray[Any, np.dtype[np.float64]] = (
+        1 + 0.1 * np.cos(2 * np.pi * (week - 46) / 52.18) + 0.45 * np.exp(-(((week - 49.5) / 2.2) ** 2))
+    )
     return bump / 1.04
 
 
@@ -166,7 +168,11 @@ class Crowd:
         ends = np.cumsum(chance, axis=1)
         drawn = (ends < (rng.random(total) * ends[:, -1])[:, None]).sum(axis=1)
         ad = channel * size + np.minimum(drawn, size - 1)
-        propensity = np.take_along_axis(chance, (ad - channel * size)[:, None], axis=1)[:, 0] / np.maximum(ends[:, -1], 1e-9) if total else ends[:, 0]
+        propensity = (
+            np.take_along_axis(chance, (ad - channel * size)[:, None], axis=1)[:, 0] / np.maximum(ends[:, -1], 1e-9)
+            if total
+            else ends[:, 0]
+        )
         position = rng.integers(0, 4, total)
         frequency = self._seen[shopper, ad].astype(np.int64) + _earlier(shopper * len(ads.channel) + ad)
         np.add.at(self._seen, (shopper, ad), np.where(self._seen[shopper, ad] < 200, 1, 0).astype(np.uint8))

@@ -98,7 +98,14 @@ class Product:
 
     def words(self) -> dict[str, str]:
         """What its colours have in common, by the names of the grammar."""
-        shared = {"brand": self.brand, "style": self.style, "noun": self.noun, "material": self.material, "use": self.use, "path": self.path}
+        shared = {
+            "brand": self.brand,
+            "style": self.style,
+            "noun": self.noun,
+            "material": self.material,
+            "use": self.use,
+            "path": self.path,
+        }
         return shared | {"feature": self.highlights[0], "feature2": self.highlights[1]}
 
     def facts(self) -> dict[str, str]:

@@ -52,7 +52,13 @@ DISTRACTIONS = 0.25
 """Share of questions that also speak of a matter that is not the question."""
 SLIP_OF_LABEL = 0.03
 """Share of questions that a tired agent filed under another intent."""
-RULES: Mapping[str, int] = {"return_days": RETURN_DAYS, "refund_days": 5, "warranty_months": 24, "price_match_days": 14, "free_delivery_from": 50}
+RULES: Mapping[str, int] = {
+    "return_days": RETURN_DAYS,
+    "refund_days": 5,
+    "warranty_months": 24,
+    "price_match_days": 14,
+    "free_delivery_from": 50,
+}
 """The shop's policies; the help articles state them and the answers obey them."""
 
 OF_AN_ORDER = {
@@ -152,7 +158,9 @@ def conversation(name: str, case: Case, wearable: Product, rng: np.random.Genera
             answer = answer if language == "en" else answer.replace(" ", "")
             resolved = bool(rng.random() < _ENDS[action])
             csat = int(np.clip(round(rng.normal(4.3 if resolved else 2.3, 0.8)), 1, 5)) if rng.random() < 0.3 else None
-            turns.append(Turn(name, len(turns), "assistant", answer, now, case.channel, case.user_id, about, item, None, action, resolved, csat))
+            turns.append(
+                Turn(name, len(turns), "assistant", answer, now, case.channel, case.user_id, about, item, None, action, resolved, csat)
+            )
             now += int(rng.integers(20, 600)) * SECOND_US
     return turns
 

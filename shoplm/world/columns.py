@@ -36,7 +36,9 @@ _STRIDE = 7_000_003  # shares no divisor with _ORDERS: every order has a number 
 class Names:
     """Values that many rows share, as Arrow arrays to take from."""
 
-    def __init__(self, products: Sequence[Product], goods: Goods, people: People, language: Language, said: Sequence[tuple[str, ...]]) -> None:
+    def __init__(
+        self, products: Sequence[Product], goods: Goods, people: People, language: Language, said: Sequence[tuple[str, ...]]
+    ) -> None:
         self.language = language
         self.items = pa.array(goods.ids.tolist(), pa.string())
         self.prices = pa.array([_units(int(cents)) for cents in goods.cents], contract.MONEY)
@@ -256,9 +258,7 @@ def spend(week: int, seen: Impressions, ads: Ads, converted: Ints, names: Names)
     """What each campaign cost and brought in a week."""
     cells = len(CHANNELS) * len(CAMPAIGNS)
     of = ads.channel[seen.ad] * len(CAMPAIGNS) + ads.campaign[seen.ad]
-    shown, clicks, sales = (
-        np.bincount(of[rows], minlength=cells) for rows in (np.ones(len(of), dtype=bool), seen.clicked, converted >= 0)
-    )
+    shown, clicks, sales = (np.bincount(of[rows], minlength=cells) for rows in (np.ones(len(of), dtype=bool), seen.clicked, converted >= 0))
     worth = np.bincount(of, np.maximum(converted, 0), minlength=cells).astype(np.int64)
     cost = np.repeat([one.cost_micros for one in CHANNELS.values()], len(CAMPAIGNS)) * shown
     return _table(

@@ -16,7 +16,7 @@ import numpy as np
 from shoplm.errors import DataError
 from shoplm.world.advertising import CHANNELS, Crowd, Impressions, tide
 from shoplm.world.aftermath import NEVER, Orders, orders, pleased
-from shoplm.world.catalogue import DAY_US, SECOND_US, START_US, WEEK_US, Product, products
+from shoplm.world.catalogue import SECOND_US, START_US, WEEK_US, Product, products
 from shoplm.world.goods import Floats, Goods, Ints, columns_of
 from shoplm.world.people import People, people
 from shoplm.world.policy import Arrivals, HousePolicy, Policy, Shelf, Shown
@@ -164,10 +164,14 @@ class World:
         expected_ads = float(impressions.p_click.sum())
         scale = max(wanted - expected_ads, 0.1 * wanted) / max(float(rate.sum()), 1e-9)
         own = np.repeat(np.arange(count), rng.poisson(rate * scale))
-        when = rng.choice(7 * 24, len(own), p=np.outer(_DAYS, _HOURS).ravel() / np.outer(_DAYS, _HOURS).sum()) * 3600 + rng.integers(0, 3600, len(own))
+        when = rng.choice(7 * 24, len(own), p=np.outer(_DAYS, _HOURS).ravel() / np.outer(_DAYS, _HOURS).sum()) * 3600 + rng.integers(
+            0, 3600, len(own)
+        )
         at_us = np.concatenate([START_US + self.week * WEEK_US + when * SECOND_US, impressions.at_us[ads] + SECOND_US])
         order = np.argsort(at_us, kind="stable")
-        channel = np.concatenate([np.array([0, 1, 2, 3, 0])[rng.integers(0, 5, len(own))], len(ORGANIC) + self.crowd.ads.channel[impressions.ad[ads]]])
+        channel = np.concatenate(
+            [np.array([0, 1, 2, 3, 0])[rng.integers(0, 5, len(own))], len(ORGANIC) + self.crowd.ads.channel[impressions.ad[ads]]]
+        )
         landing = np.concatenate([np.full(len(own), -1), self.crowd.ads.item[impressions.ad[ads]]])
         led = np.concatenate([np.full(len(own), -1), ads])
         number = self._number + np.arange(len(order))
@@ -183,7 +187,9 @@ class World:
         shopper = whole.shopper[rows]
         back = (self._pointer[shopper][:, None] - 1 - np.arange(RECENT)) % RECENT
         recent = self._recent[shopper[:, None], back].astype(np.int64)
-        visits = Visits(whole.number[rows], shopper, whole.at_us[rows], whole.channel[rows], whole.device[rows], whole.landing[rows], recent)
+        visits = Visits(
+            whole.number[rows], shopper, whole.at_us[rows], whole.channel[rows], whole.device[rows], whole.landing[rows], recent
+        )
         arrivals = Arrivals(
             shopper, visits.at_us, recent, self._visits[shopper].astype(np.int64), visits.channel, self.shelf(),
             (self.config.seed, 1, self.week, start),
@@ -254,4 +260,3 @@ def part(whole: Orders, rows: Any) -> Orders:
 def joined(parts: list[Orders]) -> Orders:
     """Order lines one after the other."""
     return Orders(*(np.concatenate([getattr(part, name) for part in parts]) for name in Orders.__dataclass_fields__))
-

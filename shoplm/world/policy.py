@@ -80,7 +80,9 @@ class Shown:
         items = order[place]
         strange = shelf.ids[items] != names
         if strange.any():
-            raise DataError(f"policy: shows the product {names[strange][0]!r}, which the catalogue does not have; give ids of the catalogue")
+            raise DataError(
+                f"policy: shows the product {names[strange][0]!r}, which the catalogue does not have; give ids of the catalogue"
+            )
         return cls(items, propensity)
 
     def checked(self, visits: int, products: int) -> Shown:

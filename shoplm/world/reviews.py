@@ -151,9 +151,7 @@ def _aspects(good: Product, rng: np.random.Generator) -> list[str]:
     return [every[i] for i in rng.permutation(len(every))]
 
 
-def _clause(
-    mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator
-) -> str:
+def _clause(mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:
     good = subject.product
     wanted = {"pos": good.strong, "neg": good.weak}.get(mood)
     if mood == "neg" and not subject.fits and "fit" in aspects:

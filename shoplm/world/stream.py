@@ -28,7 +28,15 @@ from shoplm.world.catalogue import CATEGORIES, SECOND_US, START_US, WEEK_US
 from shoplm.world.chats import RULES, Case, Order, Turn, conversation
 from shoplm.world.columns import Names
 from shoplm.world.faults import (
-    BOT, EVERY_COPIED, EVERY_EMPTY, EVERY_FAKE, EVERY_STRANGE_RATING, Fault, bot_views, fake_words, spoil_products,
+    BOT,
+    EVERY_COPIED,
+    EVERY_EMPTY,
+    EVERY_FAKE,
+    EVERY_STRANGE_RATING,
+    Fault,
+    bot_views,
+    fake_words,
+    spoil_products,
 )  # fmt: skip
 from shoplm.world.goods import Ints
 from shoplm.world.grammar import pick
@@ -121,7 +129,9 @@ class Stream:
         order_number = week.orders.order[np.argsort(week.orders.visit, kind="stable")]
         for acts in week.acts:
             place = np.searchsorted(order_of_visit, acts.visit)
-            order = np.where(acts.name == BUY, order_number[np.minimum(place, max(len(order_number) - 1, 0))] if len(order_number) else -1, -1)
+            order = np.where(
+                acts.name == BUY, order_number[np.minimum(place, max(len(order_number) - 1, 0))] if len(order_number) else -1, -1
+            )
             if len(acts):
                 yield Chunk("events", columns.events(acts, order, self._events, names, (DEVICES, VISIT_CHANNELS)))
                 yield Chunk("exposures", self._exposures(acts), truth=True)
@@ -193,11 +203,15 @@ class Stream:
         )
         others = rng.permutation(len(who))[: int(rng.poisson(wanted * (1 - BOUGHT_SHARE)))]
         orders = part(week.orders, own)
-        when = np.concatenate([orders.delivered_us, at_us[others]]) + rng.integers(3 * 86_400, 30 * 86_400, len(own) + len(others)) * SECOND_US
+        when = (
+            np.concatenate([orders.delivered_us, at_us[others]]) + rng.integers(3 * 86_400, 30 * 86_400, len(own) + len(others)) * SECOND_US
+        )
         shopper, items = np.concatenate([orders.shopper, who[others]]), np.concatenate([orders.item, item[others]])
         goods, people = self.world.goods, self.world.people
         off = np.where(goods.sized[items], np.abs(goods.runs[items] + 0.5 * people.body[shopper]), 0).astype(np.float32)
-        self._drafts.append(_Drafts(when, shopper, items, np.concatenate([np.ones(len(own), np.int64), np.zeros(len(others), np.int64)]), off))
+        self._drafts.append(
+            _Drafts(when, shopper, items, np.concatenate([np.ones(len(own), np.int64), np.zeros(len(others), np.int64)]), off)
+        )
 
     def _visits_expected(self) -> float:
         return self.config.shoppers * self.config.visits * 1.35  # ads and satisfaction bring a third more than come at rest
@@ -248,7 +262,7 @@ class Stream:
                 names.append(self._append(rows, truths, int(other), writer, 5, words, when, False, rng, (5, "", "copied_review")))
             self.faults.append(Fault("copied_review", "reviews", "review_id", tuple(names)))
 
-    def _append(  # noqa: D102
+    def _append(
         self, rows: list[Any], truths: list[Any], item: int, shopper: int, rating: int, words: tuple[str | None, str | None], at_us: int,
         bought: bool, rng: np.random.Generator, truth: tuple[int, str, str | None],
     ) -> str:  # fmt: skip
@@ -263,7 +277,9 @@ class Stream:
              "title": words[0], "body": words[1], "created_at": at_us, "verified_purchase": bought, "helpful_votes": votes}
         )  # fmt: skip
         fake = fault in ("copied_review", "fake_review")
-        truths.append({"review_id": name, "stars_meant": meant, "plan": "" if fake or words[1] is None else plan, "fake": fake, "fault": fault})
+        truths.append(
+            {"review_id": name, "stars_meant": meant, "plan": "" if fake or words[1] is None else plan, "fake": fake, "fault": fault}
+        )
         return name
 
     # Chats.
@@ -370,7 +386,12 @@ class Stream:
             made |= {f"taste_{name}": people.taste[rows, i] for i, name in enumerate(names)}
             made |= {f"later_{name}": people.later_taste[rows, i] for i, name in enumerate(names)} if self.config.shift_week else {}
             made |= {f"trait_{name}": people.traits[rows, i] for i, name in enumerate(TRAITS)}
-            made |= {"thrift": people.thrift[rows], "mood": people.mood[rows], "body": people.body[rows], "visits_a_week": people.rate[rows]}
+            made |= {
+                "thrift": people.thrift[rows],
+                "mood": people.mood[rows],
+                "body": people.body[rows],
+                "visits_a_week": people.rate[rows],
+            }
             yield Chunk("shoppers", pa.table(made), truth=True)
 
 
@@ -445,4 +466,3 @@ def fill(shop: Shop, config: WorldConfig, truth: Path | None = None) -> ImportRe
     if kept is not None:
         kept.close(stream.facts())
     return transaction.report
-

@@ -163,7 +163,9 @@ def visit(visits: Visits, shown: Shown, minds: Minds, within: np.ndarray[Any, An
     liked = np.concatenate([appeal[row, place], landing])
     index = np.concatenate([place, np.full(len(landed), -1)])
     which = np.concatenate([(row >= count).astype(np.int64), np.full(len(landed), -1)])
-    chosen_by = np.concatenate([np.where(row < count, shown.propensity[np.minimum(row, count - 1), place], np.nan), np.full(len(landed), np.nan)])
+    chosen_by = np.concatenate(
+        [np.where(row < count, shown.propensity[np.minimum(row, count - 1), place], np.nan), np.full(len(landed), np.nan)]
+    )
     carted = rng.random(len(of)) < _logistic(1.1 * liked - _CART_AT)
     orders = rng.random(count) < CHECKOUT
     bought = np.nonzero(carted & orders[of])[0]

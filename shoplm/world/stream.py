@@ -84,7 +84,7 @@ class Stream:
         self._shown, wrong = spoil_products(self.world.products, rng)
         self.faults += wrong
         self._fault_rows: dict[str, list[str]] = {"rating_out_of_range": [], "empty_review": [], "fake_review": []}
-        self._names = Names(self.world.products, self.world.goods, self.world.people, config.language, self._terms(rng))
+        self._names = Names(self.world.goods, self.world.people, config.language, self._terms(rng))
         self._texts = self._creatives()
         self._events = self._reviews = self._conversations = 0
         self._drafts: list[_Drafts] = []

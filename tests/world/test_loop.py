@@ -62,7 +62,7 @@ def test_clicks_at_a_place_come_to_pass_as_often_as_their_chance(runs):
     )
     index = np.concatenate([acts.index[(acts.name == VIEW) & (acts.list_name == 0)] for week in weeks for acts in week.acts])
     expected = shown.sum(axis=0)
-    assert np.bincount(index, minlength=10) == pytest.approx(expected, abs=4.5 * expected.max() ** 0.5)
+    assert np.bincount(index, minlength=10) == pytest.approx(expected, abs=4.5 * float(expected.max()) ** 0.5)
     assert expected[0] > 1.5 * expected[-1]  # the first place is looked at more
 
 
@@ -116,7 +116,7 @@ def test_the_popular_takes_more_in_the_variant_popularity():
 
 
 def test_ads_lift_visits_by_the_share_that_is_known():
-    config = WorldConfig(shoppers=20_000, products=24, weeks=4, visits=40, impressions=40)
+    config = WorldConfig(shoppers=3000, products=24, weeks=4, visits=40, impressions=40)
     quiet = config.model_copy(update={"impressions": 0.0})
     loud, silent = (next(iter(World(one).run())) for one in (config, quiet))
     world = World(config)
@@ -136,12 +136,12 @@ def test_carry_over_and_saturation_are_as_written():
 
 
 def test_what_is_seen_often_is_clicked_less():
-    world = World(WorldConfig(shoppers=50, products=24, weeks=10, impressions=400))
-    weeks = list(world.run())
-    seen = [week.impressions for week in weeks]
-    frequency, chance = (np.concatenate([getattr(one, name) for one in seen]) for name in ("frequency", "p_click"))
-    assert frequency.max() >= 5
-    assert chance[frequency == 0].mean() > chance[frequency >= 4].mean()
+    seen = World(WorldConfig(shoppers=50, products=24, weeks=2, impressions=200)).step().impressions
+    order = np.lexsort((seen.frequency, seen.position, seen.ad, seen.shopper))
+    shopper, ad, position, chance = (getattr(seen, name)[order] for name in ("shopper", "ad", "position", "p_click"))
+    again = (shopper[1:] == shopper[:-1]) & (ad[1:] == ad[:-1]) & (position[1:] == position[:-1])
+    assert again.sum() > 50
+    assert (chance[1:] < chance[:-1])[again].mean() > 0.97  # the season moves a little within the week
 
 
 @pytest.mark.parametrize(

@@ -226,8 +226,8 @@ class World:
 
         at_us = column("at_us")
         order = np.argsort(at_us, kind="stable")
-        columns = [column(name)[order] for name in ("visit", "shopper", "item", "quantity")]
-        placed = orders(*columns, at_us[order], self._orders, self.people, self.goods, rng)
+        visits, shopper, item, quantity = (column(name)[order] for name in ("visit", "shopper", "item", "quantity"))
+        placed = orders(visits, shopper, item, quantity, at_us[order], self._orders, self.people, self.goods, rng)
         self._orders += len(np.unique(placed.order))
         return placed
 

@@ -389,7 +389,7 @@ class Stream:
             made |= {
                 "thrift": people.thrift[rows],
                 "mood": people.mood[rows],
-                "body": people.body[rows],
+                "build": people.body[rows],
                 "visits_a_week": people.rate[rows],
             }
             yield Chunk("shoppers", pa.table(made), truth=True)

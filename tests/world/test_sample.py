@@ -261,7 +261,7 @@ def test_shown_lists_carry_their_chances(shop, truth):
 
 def test_true_chances_of_a_click_are_those_that_come_to_pass(shop, truth):
     ads, known = shop["ads"].to_pandas(), truth["ads"].to_pandas()
-    clicked, expected = ads["clicked"].sum(), known["p_click"].sum()
+    clicked, expected = int(ads["clicked"].sum()), float(known["p_click"].sum())
     assert clicked == pytest.approx(expected, abs=4 * expected**0.5)  # four standard deviations
     lists = {
         row["event_id"]: row

@@ -112,7 +112,8 @@ def plan(config: WorldConfig, rng: np.random.Generator) -> np.ndarray[Any, np.dt
     paused = rng.random(shape) < 0.08
     level = np.exp(drift) * waves * ~paused
     wanted = usual * level / max(float(level.mean()), 1e-9)
-    return rng.poisson(wanted).astype(np.float64)
+    bought: np.ndarray[Any, np.dtype[np.float64]] = np.asarray(rng.poisson(wanted), dtype=np.float64)
+    return bought
 
 
 def answers(impressions: np.ndarray[Any, np.dtype[np.float64]], config: WorldConfig) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -157,9 +158,10 @@ class Crowd:
         total = len(channel)
         shopper = rng.integers(0, len(people), total)
         begin = START_US + week * WEEK_US
-        at_us = begin + rng.integers(0, 7, total) * DAY_US + np.clip(rng.normal(18, 4, total), 0, 23.9) * 3600 * SECOND_US
+        hour = np.clip(rng.normal(18, 4, total), 0, 23.9)
+        at_us: Ints = begin + rng.integers(0, 7, total) * DAY_US + (hour * 3600).astype(np.int64) * SECOND_US
         order = np.argsort(at_us, kind="stable")
-        channel, shopper, at_us = channel[order], shopper[order], at_us[order].astype(np.int64)
+        channel, shopper, at_us = channel[order], shopper[order], at_us[order]
         size = len(CATEGORIES) * CREATIVES
         choices = channel[:, None] * size + np.arange(size)  # (M, ads of the channel)
         of = np.where(last[shopper] >= 0, goods.category[last[shopper]], -1)

@@ -119,11 +119,6 @@ class Turn:
     """Truth: the intent that the question has; ``intent`` is how it was filed."""
 
 
-def intent_of(case: Case, rng: np.random.Generator) -> str:
-    """What somebody asks in this case; sizes only of what has sizes."""
-    return OUT_OF_SCOPE if rng.random() < OUT_OF_SCOPE_SHARE else pick_weighted(rng, INTENTS)
-
-
 def conversation(name: str, case: Case, wearable: Product, rng: np.random.Generator, said: Grammars, language: Language) -> list[Turn]:
     """One or two questions with their answers.
 
@@ -139,7 +134,7 @@ def conversation(name: str, case: Case, wearable: Product, rng: np.random.Genera
     turns: list[Turn] = []
     questions = 2 if rng.random() < 0.08 else 1
     for _ in range(questions):
-        intent = intent_of(case, rng)
+        intent = OUT_OF_SCOPE if rng.random() < OUT_OF_SCOPE_SHARE else pick_weighted(rng, INTENTS)
         good = wearable if intent in OF_SIZES and case.good.runs == 0.0 else case.good
         facts = _facts(good, case.order, rng, said.chats)
         clauses = [reworded(clause, said.words_of_chats, 0.6, rng) for clause in question(intent, facts, rng, said.chats)]

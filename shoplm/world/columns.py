@@ -36,9 +36,7 @@ _STRIDE = 7_000_003  # shares no divisor with _ORDERS: every order has a number 
 class Names:
     """Values that many rows share, as Arrow arrays to take from."""
 
-    def __init__(
-        self, products: Sequence[Product], goods: Goods, people: People, language: Language, said: Sequence[tuple[str, ...]]
-    ) -> None:
+    def __init__(self, goods: Goods, people: People, language: Language, said: Sequence[tuple[str, ...]]) -> None:
         self.language = language
         self.items = pa.array(goods.ids.tolist(), pa.string())
         self.prices = pa.array([_units(int(cents)) for cents in goods.cents], contract.MONEY)

@@ -16,10 +16,10 @@ import numpy as np
 from shoplm.errors import DataError
 from shoplm.world.advertising import CHANNELS, Crowd, Impressions, tide
 from shoplm.world.aftermath import NEVER, Orders, orders, pleased
-from shoplm.world.catalogue import DAY_US, SECOND_US, START_US, WEEK_US, Product, products
+from shoplm.world.catalogue import SECOND_US, START_US, WEEK_US, Product, products
 from shoplm.world.goods import Floats, Goods, Ints, columns_of
 from shoplm.world.people import People, people
-from shoplm.world.policy import Arrivals, HousePolicy, Policy, Shelf, Shown
+from shoplm.world.policy import Arrivals, HousePolicy, Policy, Shelf
 from shoplm.world.settings import WorldConfig
 from shoplm.world.speech import grammars
 from shoplm.world.visits import BUY, VIEW, Acts, Minds, Visits, visit
@@ -198,9 +198,9 @@ class World:
         weight = (self._viewed + 5 * self._bought + 1.0).astype(np.float64) ** 0.5
         within = weight / np.bincount(self.goods.category, weight, minlength=len(self.goods.shelves))[self.goods.category]
         acts = visit(visits, shown, minds, within, rng)
-        return acts, self._remember(acts, shopper, shown, visits.number[0] if len(shopper) else 0)
+        return acts, self._remember(acts, shopper)
 
-    def _remember(self, acts: Acts, shopper: Ints, shown: Shown, first: int) -> int:
+    def _remember(self, acts: Acts, shopper: Ints) -> int:
         """Take over what was done; how often the policy's lists were clicked."""
         views, bought = acts.name == VIEW, acts.name == BUY
         np.add.at(self._viewed, acts.item[views], 1)
@@ -226,8 +226,8 @@ class World:
 
         at_us = column("at_us")
         order = np.argsort(at_us, kind="stable")
-        columns = [column(name)[order] for name in ("visit", "shopper", "item", "quantity")]
-        placed = orders(*columns, at_us[order], self._orders, self.people, self.goods, rng)
+        visits, shopper, item, quantity = (column(name)[order] for name in ("visit", "shopper", "item", "quantity"))
+        placed = orders(visits, shopper, item, quantity, at_us[order], self._orders, self.people, self.goods, rng)
         self._orders += len(np.unique(placed.order))
         return placed
 

@@ -118,7 +118,7 @@ def people(config: WorldConfig, goods: Goods, rng: np.random.Generator) -> Peopl
 
 
 def _tastes(lift: Floats, rng: np.random.Generator) -> Floats:
-    raw = rng.gamma(0.3, size=lift.shape).astype(np.float32) + 1e-4
+    raw = np.asarray(rng.gamma(0.3, size=lift.shape), dtype=np.float32) + 1e-4
     bent = raw * np.exp(lift, dtype=np.float32)
     shares: Floats = bent / bent.sum(axis=1, keepdims=True)
     return shares

@@ -134,9 +134,11 @@ def _moods(count: int, stars: int, rng: np.random.Generator) -> list[Mood]:
     if stars == 3:
         if count == 1:
             return ["mid"]
-        half: list[Mood] = ["pos", "neg"] * (count // 2) + ["mid"] * (count % 2)
+        pair: list[Mood] = ["pos", "neg"]
+        shrug: list[Mood] = ["mid"]
+        half = pair * (count // 2) + shrug * (count % 2)
         if rng.random() < 0.4:
-            half = ["mid"] * min(count, 2) + half[: max(count - 2, 0) // 2 * 2]
+            half = shrug * min(count, 2) + half[: max(count - 2, 0) // 2 * 2]
         return [half[i] for i in rng.permutation(len(half))]
     own: Mood = "pos" if stars > 3 else "neg"
     against: Mood = "neg" if stars > 3 else "pos"

@@ -28,7 +28,15 @@ from shoplm.world.catalogue import CATEGORIES, SECOND_US, START_US, WEEK_US
 from shoplm.world.chats import RULES, Case, Order, Turn, conversation
 from shoplm.world.columns import Names
 from shoplm.world.faults import (
-    BOT, EVERY_COPIED, EVERY_EMPTY, EVERY_FAKE, EVERY_STRANGE_RATING, Fault, bot_views, fake_words, spoil_products,
+    BOT,
+    EVERY_COPIED,
+    EVERY_EMPTY,
+    EVERY_FAKE,
+    EVERY_STRANGE_RATING,
+    Fault,
+    bot_views,
+    fake_words,
+    spoil_products,
 )  # fmt: skip
 from shoplm.world.goods import Ints
 from shoplm.world.grammar import pick
@@ -76,7 +84,7 @@ class Stream:
         self._shown, wrong = spoil_products(self.world.products, rng)
         self.faults += wrong
         self._fault_rows: dict[str, list[str]] = {"rating_out_of_range": [], "empty_review": [], "fake_review": []}
-        self._names = Names(self.world.products, self.world.goods, self.world.people, config.language, self._terms(rng))
+        self._names = Names(self.world.goods, self.world.people, config.language, self._terms(rng))
         self._texts = self._creatives()
         self._events = self._reviews = self._conversations = 0
         self._drafts: list[_Drafts] = []
@@ -254,7 +262,7 @@ class Stream:
                 names.append(self._append(rows, truths, int(other), writer, 5, words, when, False, rng, (5, "", "copied_review")))
             self.faults.append(Fault("copied_review", "reviews", "review_id", tuple(names)))
 
-    def _append(  # noqa: D102
+    def _append(
         self, rows: list[Any], truths: list[Any], item: int, shopper: int, rating: int, words: tuple[str | None, str | None], at_us: int,
         bought: bool, rng: np.random.Generator, truth: tuple[int, str, str | None],
     ) -> str:  # fmt: skip
@@ -381,7 +389,7 @@ class Stream:
             made |= {
                 "thrift": people.thrift[rows],
                 "mood": people.mood[rows],
-                "body": people.body[rows],
+                "build": people.body[rows],
                 "visits_a_week": people.rate[rows],
             }
             yield Chunk("shoppers", pa.table(made), truth=True)

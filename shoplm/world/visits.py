@@ -86,8 +86,8 @@ class Acts:
 def season(at_us: Ints, category: Ints) -> Floats:
     """How much a category is in season, about -0.6 to 0.6."""
     week = (at_us - START_US) / WEEK_US + 26.0  # the world begins in the 27th week of a year
-    swing = np.cos(2 * np.pi * (week - np.array(_PEAKS)[category]) / 52.18)
-    return (0.6 * swing).astype(np.float32)
+    swing: Floats = (0.6 * np.cos(2 * np.pi * (week - np.array(_PEAKS)[category]) / 52.18)).astype(np.float32)
+    return swing
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Minds:
         known = last >= 0
         near = known[:, None] & (category == goods.category[last][:, None])
         liked += 0.5 * near - 0.9 * (items == last[:, None])
-        return liked.astype(np.float32)
+        appealing: Floats = liked.astype(np.float32)
+        return appealing
 
 
 def examined(places: int) -> Floats:
@@ -200,15 +201,15 @@ def visit(visits: Visits, shown: Shown, minds: Minds, within: np.ndarray[Any, An
     )  # fmt: skip
 
 
-def _logistic(values: Floats) -> Floats:
-    chance: Floats = 1 / (1 + np.exp(-values))
+def _logistic(values: np.ndarray[Any, Any]) -> Floats:
+    chance: Floats = (1 / (1 + np.exp(-values))).astype(np.float32)
     return chance
 
 
 def _drawn_rows(weights: Floats, rng: np.random.Generator) -> Ints:
     ends = np.cumsum(weights, axis=1)
-    drawn: Ints = (ends < (rng.random(len(weights)) * ends[:, -1])[:, None]).sum(axis=1)
-    return np.minimum(drawn, weights.shape[1] - 1)
+    drawn: Ints = np.minimum((ends < (rng.random(len(weights)) * ends[:, -1])[:, None]).sum(axis=1), weights.shape[1] - 1)
+    return drawn
 
 
 def _first(lists: Ints) -> Ints:

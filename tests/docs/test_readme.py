@@ -20,7 +20,7 @@ PAGES = pages()
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_python_of_a_readme_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a demo shop of a dozen shoppers, where it takes seconds."""
-    Shop(tmp_path / "demo" / "shop", create=True).import_files(*write_csv(SampleConfig(shoppers=12), tmp_path / "files"))
+    Shop(tmp_path / "demo" / "shop", create=True).import_files(*write_csv(SampleConfig(shoppers=12, products=60), tmp_path / "files"))
     if name != "README.md":  # the same block is run once
         assert _python(ROOT / name) == _python(ROOT / "README.md")
         return

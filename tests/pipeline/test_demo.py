@@ -43,7 +43,7 @@ def test_a_sample_shop_has_faults_and_check_finds_them(tmp_path):
     assert said.code == 0
     assert f"next: shoplm check --shop {tmp_path / 'shop'}" in said.out
     health = shoplm("check", "--shop", tmp_path / "shop", "--json").json
-    assert set(health["counts"]) == {"products", "users", "events", "reviews", "chats"}
+    assert set(health["counts"]) == {"products", "users", "events", "reviews", "chats", "ads", "spend", "orders", "articles", "relations"}
     assert any(finding["severity"] == "wrong" for finding in health["findings"])
     shop = library.Shop(tmp_path / "shop")
     assert str(check(shop)) in shoplm("check", "--shop", tmp_path / "shop").out
@@ -55,7 +55,7 @@ def test_an_interrupted_sample_leaves_no_shop(tmp_path, monkeypatch):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Shop, "import_files", stop)
+    monkeypatch.setattr(Shop, "transaction", stop)
     said = shoplm("new", tmp_path / "shop", "--sample", "--shoppers", "20")
     assert said.code == 1
     assert said.err.rstrip().splitlines()[-1].startswith("stopped;")

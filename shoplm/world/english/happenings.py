@@ -79,7 +79,7 @@ neg_deed = the {x} [gave up the ghost|conked out|packed it in|threw in the towel
 neg_life = it [lives|sits|stays] [in the garage|at the back of a drawer|in its box|under the stairs] now
     | I [avoid it|walk past it|leave it] [by now|every time|whenever there is another]
     | I [invent|look for|find] excuses [not to use it|to leave it at home|to hide it]
-    | the old one [came back from the attic|had to return to duty|was fished out of the bin] 
+    | the old one [came back from the attic|had to return to duty|was fished out of the bin]
     | cannot [picture|imagine] [anyone wanting|a day with|lending {who}] it
     | [already|now] [looking for|shopping for|comparing] a [replacement|successor|proper {noun}]
     | I [cleared a shelf|made room|changed my routine] for it and [shall undo that|feel foolish|did so for nothing]

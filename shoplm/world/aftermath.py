@@ -55,8 +55,9 @@ class Orders:
         steps = np.stack(
             [self.ordered_us, self.paid_us, self.shipped_us, self.delivered_us, self.cancelled_us, self.returned_us, self.refunded_us]
         )
-        status = np.where(steps <= now_us, np.arange(len(STATUSES))[:, None], -1).max(axis=0)
-        return status, np.take_along_axis(steps, np.maximum(status, 0)[None, :], axis=0)[0]
+        # 0 at least: a visit that begins in the last minutes may order a little after the end.
+        status = np.where(steps <= now_us, np.arange(len(STATUSES))[:, None], 0).max(axis=0)
+        return status, np.take_along_axis(steps, status[None, :], axis=0)[0]
 
 
 def gap(shopper: Ints, item: Ints, people: People, goods: Goods) -> Floats:

@@ -195,6 +195,13 @@ def test_products_may_be_named_by_id_and_a_strange_id_is_refused():
         Shown.of_ids(np.array([["XX-1"]]), np.ones((1, 1), np.float32), shelf)
 
 
+def test_an_order_has_a_status_at_any_moment():
+    placed = World(CONFIG).step().orders
+    status, since = placed.status(int(placed.ordered_us.min()) - 1)
+    assert (status == 0).all()
+    assert (since == placed.ordered_us).all()
+
+
 def test_a_world_ends_with_its_last_week():
     world = World(CONFIG.model_copy(update={"weeks": 2}))
     list(world.run())

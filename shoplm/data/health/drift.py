@@ -2,8 +2,8 @@
 
 PSI sums (p - q) ln(p / q) over a column's commonest values, or ten parts of equal size of a number. Its interval is
 that of chance: for samples of n and m rows from one population, PSI (1 / n + 1 / m)^-1 follows chi-squared with
-one degree of freedom less than there are parts (Yurdakul, 2018). Rows of one shopper hang together, so a large
-sample passes that line easily: a column is named only where it also moved by more than 0.1.
+one degree of freedom less than there are parts (Yurdakul, 2018). Rows of one shopper hang together, so n and m are
+the shoppers where the table has any, not the rows; and a column is named only where it also moved by more than 0.1.
 """
 
 from __future__ import annotations
@@ -105,6 +105,14 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
     ]
     found = []
     clock, edge = name_in_sql(str(table.clock)), f"{since:%Y-%m-%d}"
+    persons: tuple[int, int] | None = None
+    if "user_id" in table.by_name:
+        who = "coalesce(user_id, user_pseudo_id)" if "user_pseudo_id" in table.by_name else "user_id"
+        seen = ask(
+            view,
+            f"select approx_count_distinct({who}) filter ({clock} < timestamp '{edge}') as before, approx_count_distinct({who}) filter ({clock} >= timestamp '{edge}') as after from {table.name}",
+        )[0]
+        persons = (seen["before"], seen["after"]) if seen["before"] and seen["after"] else None
     for column in chosen:
         name = name_in_sql(column.name)
         if numeric(column):
@@ -134,5 +142,6 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
             continue
         shares = [((a + 0.5) / (before + 0.5 * len(cells)), (b + 0.5) / (after + 0.5 * len(cells))) for a, b in cells]
         psi = sum((q - p) * math.log(q / p) for p, q in shares)
-        found.append((column.name, psi, float(chi2.ppf(0.95, len(cells) - 1)) * (1 / before + 1 / after)))
+        n, m = persons or (before, after)
+        found.append((column.name, psi, float(chi2.ppf(0.95, len(cells) - 1)) * (1 / n + 1 / m)))
     return found

@@ -87,7 +87,8 @@ def test_a_killed_import_leaves_the_shop_old_or_new_and_the_next_one_goes_in(tmp
         process = subprocess.Popen(
             [sys.executable, "-c", IMPORTER, str(shop.path), str(before)], cwd=ROOT, text=True, stdout=subprocess.PIPE
         )
-        assert process.stdout.readline() == "ready\n"
+        said_first = process.stdout.readline()
+        assert said_first == "ready\n", f"the import itself ended with {process.wait()}"
         try:
             process.wait(timeout=draw.uniform(0, LONGEST_SECONDS))
         except subprocess.TimeoutExpired:

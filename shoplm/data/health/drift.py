@@ -88,7 +88,7 @@ def _gaps(name: str, weeks: list[tuple[Any, int]]) -> list[Finding]:
                 0,
             )
         )
-    if thin and usual >= 20:
+    if thin and usual >= 100:  # acts come in visits: a week of twenty rows may be two of them
         text = f"{len(thin)} week(s) have less than a fifth of the usual {usual:,} rows, the first that of {thin[0]:%Y-%m-%d}"
         found.append(Finding("warning", "drift", name, "", text, "check whether the source was cut off then", 0, 0))
     return found

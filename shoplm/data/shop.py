@@ -154,12 +154,13 @@ class Shop:
             DataError: the input is wrong; the shop is as it was.
             ResourceError: memory or disk ran out, or a place cannot be written; the shop is as it was.
         """
-        chunks = importer(format).read([Path(file) for file in files], table)
+        reader = importer(format).read([Path(file) for file in files], table)
+        chunks: Iterable[Chunk] = reader
         if source is not None:
-            chunks = (replace(chunk, source=source) for chunk in chunks)
+            chunks = (replace(chunk, source=source) for chunk in reader)
         elif format != "table":
-            chunks = (replace(chunk, source=chunk.source or format) for chunk in chunks)
-        with self.transaction(guard) as transaction:
+            chunks = (replace(chunk, source=chunk.source or format) for chunk in reader)
+        with contextlib.closing(reader), self.transaction(guard) as transaction:  # a refusal leaves no scratch files of the reader
             transaction.add(chunks, mapping=mapping, defaults=defaults, strict=strict)
         return transaction.report
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -18,8 +18,8 @@ from shoplm.errors import DataError, did_you_mean
 class Importer(Protocol):
     """The form of every module in this folder."""
 
-    def read(self, files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
-        """The files' rows, in order.
+    def read(self, files: Sequence[Path], table: str | None = None) -> Generator[Chunk, None, None]:
+        """The files' rows, in order; a reader that is left early is closed by its caller.
 
         Raises:
             DataError: a file cannot be read as this format, or no contract table is named by ``table`` or the file.

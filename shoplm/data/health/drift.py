@@ -28,7 +28,7 @@ SHOWN = 60
 """Weeks in a chart."""
 _SKIP = ("event_seq", "turn", "line", "index", "helpful_votes", "frequency")
 _WORDS = ("event_name", "device", "channel", "country", "currency", "policy", "item_list_name", "language", "verified_purchase", "intent", "role",
-          "status", "ship_country", "placement", "campaign_id", "clicked", "availability", "action", "resolved")  # fmt: skip
+          "ship_country", "placement", "campaign_id")  # fmt: skip
 
 
 def examine(view: View, tables: Sequence[str]) -> tuple[list[Finding], list[Chart]]:
@@ -101,7 +101,7 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
     chosen = [
         c
         for c in table.columns
-        if c.name not in _SKIP and c.known != "later" and (c.name in _WORDS or (numeric(c) and c.name not in table.key))
+        if c.name not in _SKIP and c.known not in ("later", "updated_at") and (c.name in _WORDS or (numeric(c) and c.name not in table.key))
     ]
     found = []
     clock, edge = name_in_sql(str(table.clock)), f"{since:%Y-%m-%d}"

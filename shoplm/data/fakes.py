@@ -1,8 +1,8 @@
 """Reviews that are likely fake or copied: marked with their reason, never dropped.
 
-Four rules: the words of a review of another item or by another writer; many alike ratings of one item within a day
-where it usually gets few; a writer whose whole life is one day of the same extreme rating; the same writer's same
-words at many items are the first rule too. A mark is a row of ``labels`` (task ``fake_review``, by ``rule``).
+Three rules: nearly the words of a review of another item or by another writer (so also one writer's same words at many
+items); many alike ratings of one item within a day where it usually gets few; a writer whose whole life is one day of
+the same extreme rating. A mark is a row of ``labels`` (task ``fake_review``, by ``rule``).
 """
 
 from __future__ import annotations

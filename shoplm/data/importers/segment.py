@@ -1,7 +1,7 @@
 """Segment's calls as JSON Lines: track, page and screen into ``events``, identify into ``users``, alias and login into ``relations``.
 
-One row for each product of an order or list, all with one ``session`` of sense: the call's own worth stands on its first
-row only, so that sums are right. Consent (``context.consent``) and traits of one shopper are merged in time order.
+One row for each product of an order or list; the call's own worth stands on the first of them only, so that sums are
+right. Consent (``context.consent``) and traits of one shopper are merged in time order.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 E-mail, telephone, payment card, IBAN, identity card, postal address and personal names, Chinese and English. Order ids,
 SKUs, sizes, dates, prices and tracking numbers stay. Always: text in, text out; a text without findings comes back as it
 is; redacting twice changes nothing more; time in proportion to the length. The rules are our own, and a rule can miss:
-the measured shares are in ``docs/numbers.md``.
+``benchmarks/redaction.py`` measures the shares.
 """
 
 from __future__ import annotations

@@ -108,9 +108,11 @@ class Staging:
         table = contract.table(chunk.table)
         if table.name not in self.tables:
             self.tables[table.name] = StagedTable(Waiting(self.folder / table.name), Pile(self.folder / f"{table.name}-keys"))
-        found = _match(table, chunk.file, chunk.rows.schema.names, mapping)
         for name in defaults:
             table[name]
+        if not chunk.rows.num_columns and chunk.faults:  # not one line could be read, so nothing tells which columns the file has
+            return chunk, Shape(table, {}, defaults, frozenset())
+        found = _match(table, chunk.file, chunk.rows.schema.names, mapping)
         absent = self._absent.get((table.name, chunk.file))
         if absent is None:  # what the file lacks is settled by its first chunk
             absent = frozenset(column.name for column in table.columns if column.name not in found and column.name not in defaults)

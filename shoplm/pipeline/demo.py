@@ -72,7 +72,7 @@ def fill(folder: Path, config: WorldConfig, progress: Progress, truth: Path | No
 
 
 def demo(
-    out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 240, settings: Mapping[str, Any] = MappingProxyType({})
+    out: Path, *, language: str, seed: int, progress: Progress, shoppers: int = 180, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Demo:
     """The whole story in one call: shop, training, judgement, report.
 
@@ -98,7 +98,8 @@ def demo(
     shop = Shop(shop_folder)
     health = check(shop)
     recipe = RunConfig.read(
-        ["sentiment", "intent"], **{"method": "lora", "layers": 2, "epochs": 4, "learning_rate": 3e-3, "seed": seed, **settings}
+        ["sentiment", "intent"],
+        **{"method": "lora", "layers": 2, "epochs": 3, "max_length": 96, "learning_rate": 3e-3, "seed": seed, **settings},
     )
     bundle = train(recipe, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}

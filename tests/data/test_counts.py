@@ -17,7 +17,7 @@ from shoplm.data import contract, waiting
 from shoplm.data.shop import Shop
 from shoplm.data.waiting import digests
 
-EXAMPLES = int(os.environ.get("SHOPLM_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("SHOPLM_EXAMPLES", "40"))
 """How many random files; the published figure is made with 1000."""
 
 ROWS = st.lists(
@@ -66,6 +66,14 @@ def test_counts_add_up_and_agree_with_what_is_there(files):
         assert answer.num_rows == len(set(answer["review_id"].to_pylist())) == held
         state = shop.manifest().tables.get("reviews")
         assert (state.content if state else 0) == sum(answer["row_digest"].to_pylist()) % 2**64
+
+
+def test_a_file_of_which_no_line_can_be_read_is_counted_too(tmp_path):
+    file = tmp_path / "reviews.jsonl"
+    file.write_text("{\nnothing\n")
+    report = Shop(tmp_path / "shop", create=True).import_files(file)
+    assert (report.read, report.quarantined) == (2, 2)
+    assert "line 1" in report.tables["reviews"].first_fault
 
 
 def test_an_empty_value_and_a_value_that_looks_like_two_say_different_things():

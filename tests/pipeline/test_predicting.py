@@ -145,7 +145,7 @@ def test_tables_of_three_libraries_are_answered_alike(trained):
     ):
         np.testing.assert_array_equal(bundle.predict_proba(data), expected)
         assert [row["probability"] for row in bundle.predict(data)] == [row["probability"] for row in bundle.predict(texts)]
-    truth = [bundle.labels()[at] for at in expected.argmax(1)]
+    truth = [row["label"] for row in bundle.predict(texts)]  # not the argmax: a decision may favour rare classes
     assert bundle.score(polars.DataFrame({"text": texts}), truth) == 1.0
     assert bundle.predict([]) == []
     assert bundle.predict("good") == bundle.predict(["good"])

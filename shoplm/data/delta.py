@@ -25,7 +25,8 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import TableNotFoundError
 
 from shoplm.data import contract
-from shoplm.data.manifest import put, sync_folder
+from shoplm.data.manifest import put
+from shoplm.files import sync_folder
 
 GROUP_ROWS = 32_768
 """Rows of a Parquet row group: what a reader must hold at once."""

@@ -22,12 +22,12 @@ from shoplm.data import contract, persons, traces
 from shoplm.data.convert import name_in_sql, text_in_sql
 from shoplm.data.everything import Everything
 from shoplm.data.maintenance import TABLES
-from shoplm.data.manifest import FOLDER, sync_folder
+from shoplm.data.manifest import FOLDER
 from shoplm.data.redact import find
 from shoplm.data.shop import QUARANTINE, Shop
 from shoplm.data.traces import Traces, pieces_of
 from shoplm.errors import DataError, ResourceError
-from shoplm.files import write_text
+from shoplm.files import sync_folder, write_text
 
 ERASING, PROOFS = "erasing", "erased"
 MADE_AGAIN = ("derived", "cache")

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from shoplm.data import contract, delta, manifest, writers
 from shoplm.data.delta import DataFile
-from shoplm.data.manifest import FOLDER, Manifest, TableState, sync_folder
+from shoplm.data.manifest import FOLDER, Manifest, TableState
+from shoplm.files import sync_folder
 
 TABLES = "tables"
 SMALL_FILES = 32

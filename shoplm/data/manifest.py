@@ -18,6 +18,7 @@ from typing import Any
 
 from shoplm.data import contract
 from shoplm.errors import DataError, ResourceError
+from shoplm.files import sync_folder
 
 FOLDER = "_shop"
 
@@ -201,12 +202,3 @@ def put(file: Path, text: str) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's list of files durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

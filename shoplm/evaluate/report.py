@@ -193,17 +193,23 @@ def write_report(report: Report, path: Path) -> None:
     write_text(path, render(report))
 
 
-def render(report: Report) -> str:
-    """The page as HTML text."""
+def template(name: str) -> Any:
+    """One of the page templates beside this file, a ``jinja2.Template``; a value that is missing is an error, text is escaped."""
     import jinja2
-    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
+    return environment.get_template(name)
+
+
+def render(report: Report) -> str:
+    """The page as HTML text."""
+    from markupsafe import Markup
+
     judgement = report.judgement
-    page: str = environment.get_template("report.html.j2").render(
+    page: str = template("report.html.j2").render(
         report=report,
         tone=_tone(report),
         metrics=_metric_rows(report, Markup),

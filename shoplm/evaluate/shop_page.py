@@ -12,6 +12,7 @@ from typing import Any
 
 from shoplm.data.health.finding import Chart, Finding
 from shoplm.evaluate import plots
+from shoplm.evaluate.report import template
 from shoplm.files import write_text
 
 
@@ -38,13 +39,8 @@ def write_page(page: ShopPage, path: Path) -> None:
 
 def render(page: ShopPage) -> str:
     """The page as HTML text."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     groups = {severity: [one for one in page.findings if one.severity == severity] for severity in ("wrong", "warning", "note")}
     drawn: list[dict[str, Any]] = []
     for chart in page.charts:
@@ -52,7 +48,7 @@ def render(page: ShopPage) -> str:
         if picture:
             names = list(chart.series)[:6] if chart.kind == "lines" else []
             drawn.append({"title": chart.title, "picture": Markup(picture), "names": names, "note": chart.note})  # noqa: S704 (made here, escaped there)
-    text: str = environment.get_template("shop.html.j2").render(
+    text: str = template("shop.html.j2").render(
         page=page,
         groups=groups,
         charts=drawn,

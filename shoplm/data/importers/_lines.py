@@ -173,20 +173,26 @@ def _constant(_: str) -> None:
 DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
+def _begun(file: Path, wanted: str) -> tuple[Iterator[str], int, str]:
+    """The lines behind the first that is not blank, how many blank ones stood before it, and that line.
+
+    Raises:
+        DataError: there is none; the message says what is ``wanted``.
+    """
+    lines = text_lines(file)
+    for skipped, first in enumerate(lines):
+        if not first.isspace():
+            return lines, skipped, first
+    raise DataError(f"{file}: holds only blank lines; give {wanted}")
+
+
 def json_batches(file: Path) -> Iterator[Batch]:
     """The objects of a JSON Lines file, or of a file that is one JSON list, in order.
 
     Raises:
         DataError: the file holds nothing, is badly encoded, or is a list that breaks off.
     """
-    lines = text_lines(file)
-    skipped = 0
-    for first in lines:
-        if not first.isspace():
-            break
-        skipped += 1
-    else:
-        raise DataError(f"{file}: holds only blank lines; give one JSON object a line")
+    lines, skipped, first = _begun(file, "one JSON object a line")
     whole = first.lstrip().startswith("[")
     values = _of_list(file, lines, first, skipped + 1) if whole else _of_lines(lines, first, skipped + 1)
     batch, size, empty = Batch([], [], []), 0, True
@@ -342,14 +348,7 @@ def header(file: Path, delimiters: str = ",;\t|", *, quoted: bool = True) -> lis
 
 def _cells(file: Path, delimiters: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of every row that is not blank, the header first; there is always a header."""
-    lines = text_lines(file)
-    skipped = 0
-    for first in lines:
-        if not first.isspace():
-            break
-        skipped += 1
-    else:
-        raise DataError(f"{file}: holds only blank lines; give a header line and rows")
+    lines, skipped, first = _begun(file, "a header line and rows")
     delimiter = max(delimiters, key=first.count)
     if not quoted:
         yield skipped + 1, first.rstrip("\r\n").split(delimiter)

@@ -28,8 +28,11 @@ PARTS: Mapping[str, Json] = {
     "clothing_sentiment": {"task": "sentiment", "file": CLOTHING, "where": "body is not null", "settings": {}},
     "clothing_recommended": {"task": "sentiment", "file": CLOTHING, "where": "body is not null", "settings": {"target": "recommended"}},
     "full_tuned": {"task": "sentiment", "file": CLOTHING, "where": "body is not null", "settings": {"layers": 6}},
+    "full_tuned_recommended": {"task": "sentiment", "file": CLOTHING, "where": "body is not null", "settings": {"target": "recommended", "layers": 6}},
 }  # fmt: skip
-"""What is trained and judged; ``full_tuned`` is ``clothing_sentiment`` with all six layers learning."""
+"""What is trained and judged; ``full_tuned…`` are the two clothing parts with all six layers learning."""
+FULLY_TUNED: Mapping[str, str] = {"full_tuned": "clothing_sentiment", "full_tuned_recommended": "clothing_recommended"}
+"""A part in which all layers learn → the part of ours that it stands beside."""
 TARGETS: Mapping[str, Mapping[str, float]] = {
     "clinc_full": {"accuracy": 0.967, "oos_auroc": 0.980}, "clinc_5shot": {"accuracy": 0.885}, "clinc_10shot": {"accuracy": 0.92},
     "clothing_sentiment": {"macro_f1": 0.72}, "clothing_recommended": {"accuracy": 0.93},
@@ -95,9 +98,9 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
     runs: dict[str, list[Json]] = {}
     for part in options.parts:
         base = dict(options.settings)
-        if part == "full_tuned":
+        if part in FULLY_TUNED:
             base |= {"epochs": options.epochs} if options.epochs else {}
-            base["learning_rate"] = _rate(parts, options, base, sources)
+            base["learning_rate"] = _rate(parts, options, base, sources)  # found on `sentiment`, used for both
         for seed in options.seeds:
             job = {"part": part, "seed": seed, "settings": base, "rows": options.rows, "judge": True}
             runs.setdefault(part, []).append(
@@ -112,12 +115,13 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
     if not quick:
         _remembered(parts, runs, sources)
     found = {part: _part(part, seeds) for part, seeds in runs.items()}
-    if {"clothing_sentiment", "full_tuned"} <= set(runs):
-        compared = compare(runs["clothing_sentiment"], runs["full_tuned"])
-        found["clothing_sentiment"]["minus_full_tuned"] = compared
-        found["clothing_sentiment"]["holds"]["not below fully tuned"] = all(
-            compared[name]["high"] >= 0 for name in ("macro_f1", "accuracy") if name in compared
-        )
+    for theirs, part in FULLY_TUNED.items():
+        if {part, theirs} <= set(runs):
+            compared = compare(runs[part], runs[theirs])
+            found[part]["minus_full_tuned"] = compared
+            found[part]["holds"]["not below fully tuned"] = all(
+                compared[name]["high"] >= 0 for name in ("macro_f1", "accuracy") if name in compared
+            )
     _print(found)
     ours = {part: {"seconds": spread([run["seconds"] for run in seeds]), "peak_mb": spread([run["peak_mb"] for run in seeds]),
                    "parts": [run["parts"] for run in seeds], "recipe": seeds[0]["recipe"]} for part, seeds in runs.items()}  # fmt: skip
@@ -173,7 +177,7 @@ def _remembered(parts: Parts, runs: dict[str, list[Json]], sources: str) -> None
     for label, kept in parts.kept.items():
         part, _, seed = label.partition(" seed ")
         given = kept["settings"]
-        same = given.get("sources") == sources and not given.get("rows") and (part == "full_tuned" or not given.get("settings"))
+        same = given.get("sources") == sources and not given.get("rows") and (part in FULLY_TUNED or not given.get("settings"))
         if seed and part in PARTS and same and kept["found"] not in runs.get(part, []):
             runs.setdefault(part, []).append(kept["found"])
 

@@ -70,7 +70,7 @@ def _usage(error: click.UsageError) -> int:
 
 def _after_interrupt(ctx: click.Context) -> str:
     if ctx.invoked_subcommand == "train":
-        return "what was saved is kept: give the same command with --resume to go on"
+        return "give the same command with --resume to go on from the last checkpoint, or from the beginning where none was written yet"
     return "nothing was half-written"
 
 

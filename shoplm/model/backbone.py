@@ -327,7 +327,7 @@ def _unreachable(name: str, place: str, error: Exception) -> str:
     if place != name or Path(place).is_dir():
         return f"backbone `{name}`: {place} cannot be read ({_first_line(error)}); give a folder written by save_pretrained"
     hint = did_you_mean(name, DEFAULT_NAMES)
-    return f"backbone `{name}`: not on this machine and no model hub answers; {hint} Or give a folder with the model"
+    return f"backbone `{name}`: not on this machine and no model hub answers; {hint}{'' if hint.endswith('?') else ';'} or give a folder with the model"
 
 
 def _first_line(error: Exception) -> str:

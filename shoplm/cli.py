@@ -228,7 +228,7 @@ def check(shop: Path, out: Path | None, mark: bool, as_json: bool) -> None:
     "--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column (text=review_body)."
 )
 @click.option("--backbone", help="default, a folder, or a model's id.")
-@click.option("--method", help="full, lora or head.")
+@click.option("--method", help="full, lora, adalora, prefix, bottleneck or head.")
 @click.option("--target", help="The column whose values are to be learnt.")
 @click.option("--where", help="A SQL condition on the rows, such as \"country = 'DE'\".")
 @click.option("--recipe", type=FILE, help="A YAML file of settings.")

@@ -1,14 +1,12 @@
-"""Which parameters learn, and how they are kept: ``full``, ``lora``, ``head``.
+"""Which parameters learn, and how they are kept: ``full``, ``lora``, ``adalora``, ``prefix``, ``bottleneck``, ``head``.
 
-This is the only file that knows ``peft``, and it imports it only when a method needs it (it takes
-seconds). Whatever the method, only the top ``layers`` learn; the trunk below them stays as it is.
+Whatever the method, only the top ``layers`` learn and the trunk below them stays as it is; but for ``prefix``, whose keys and
+values stand in every layer.
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,38 +14,75 @@ import pydantic
 from torch import nn
 
 from shoplm.config import Config
-from shoplm.errors import BundleError, ConfigError, did_you_mean
+from shoplm.errors import ConfigError
+from shoplm.model import bottleneck, peft_kinds
 from shoplm.model.backbone import Backbone
 
-Method = Literal["full", "lora", "head"]
-METHODS: tuple[Method, ...] = ("full", "lora", "head")
+Method = Literal["full", "lora", "adalora", "prefix", "bottleneck", "head"]
+METHODS: tuple[Method, ...] = ("full", "lora", "adalora", "prefix", "bottleneck", "head")
+KEPT: tuple[Method, ...] = ("lora", "adalora", "prefix", "bottleneck")
+"""Those that leave the backbone as it was and keep a folder of their own in a bundle."""
+PEFT: tuple[Method, ...] = ("lora", "adalora", "prefix")
+"""Those whose folder plain ``peft`` loads."""
 
 
 class AdapterConfig(Config):
     """How a backbone is changed for a task. Option names are those of ``peft``."""
 
     method: Method = "full"
-    """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``head``: the heads alone."""
+    """``full``: every weight of the top layers; ``lora``: low-rank factors beside them; ``adalora``: the same with ranks shared
+    out by importance; ``prefix``: learnt keys and values before the text; ``bottleneck``: small layers behind them; ``head``:
+    the heads alone."""
     layers: int | None = None
-    """How many top layers learn, at least 1; None = a third of them, half when rows are few (``head``: none)."""
+    """How many top layers learn, at least 1; None = a third of them, half when rows are few (``head``: none, ``prefix``: all)."""
     r: int = pydantic.Field(default=16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0
-    """LoRA's scale: the update is multiplied by lora_alpha / r."""
+    """LoRA's scale: the update is multiplied by lora_alpha / r (AdaLoRA: / init_r)."""
     lora_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | None = None
     """Names of the linear layers that get LoRA factors; None = all inside the learning layers."""
+    use_rslora: bool = False
+    """LoRA's scale is lora_alpha / sqrt(r) instead, so that a large rank learns as fast as a small one."""
+    use_dora: bool = False
+    """LoRA for the direction of the weights, their lengths learn apart; slower."""
+    init_r: int = pydantic.Field(default=12, ge=2)
+    """Rank of every AdaLoRA factor at the start."""
+    target_r: int = pydantic.Field(default=8, ge=1)
+    """Mean rank at the end, below init_r."""
+    orth_reg_weight: float = pydantic.Field(default=0.5, ge=0)
+    """Weight of AdaLoRA's penalty for factors that are not orthogonal."""
+    num_virtual_tokens: int = pydantic.Field(default=16, ge=1, le=512)
+    """How many keys and values a prefix has in every layer."""
+    prefix_init: Literal["text", "random", "projection"] = "text"
+    """A prefix begins as the keys and values of real words (``text``), at random, or learns through a two-layer network."""
+    prefix_text: str | None = None
+    """The words of prefix_init=text; None = a phrase with the task's name."""
+    placement: Literal["pfeiffer", "houlsby"] = "pfeiffer"
+    """Bottlenecks behind the feed-forward layers, or behind attention too."""
+    reduction_factor: int = pydantic.Field(default=8, ge=1)
+    """The model's width over a bottleneck's."""
     dropout: float | None = pydantic.Field(default=0.0, ge=0, lt=1)
     """Dropout in all that learns, the embeddings too when every layer does; None = as the backbone was pre-trained."""
 
 
 OWNERS: Mapping[str, tuple[Method, ...]] = {
-    "layers": ("full", "lora"),
-    "dropout": ("full", "lora"),
+    "layers": ("full", "lora", "adalora", "bottleneck"),
+    "dropout": ("full", "lora", "adalora", "prefix", "bottleneck"),
     "r": ("lora",),
-    "lora_alpha": ("lora",),
-    "lora_dropout": ("lora",),
-    "target_modules": ("lora",),
+    "lora_alpha": ("lora", "adalora"),
+    "lora_dropout": ("lora", "adalora"),
+    "target_modules": ("lora", "adalora"),
+    "use_rslora": ("lora",),
+    "use_dora": ("lora",),
+    "init_r": ("adalora",),
+    "target_r": ("adalora",),
+    "orth_reg_weight": ("adalora",),
+    "num_virtual_tokens": ("prefix",),
+    "prefix_init": ("prefix",),
+    "prefix_text": ("prefix",),
+    "placement": ("bottleneck",),
+    "reduction_factor": ("bottleneck",),
 }
 """The methods that read an option."""
 
@@ -65,7 +100,11 @@ def refuse_ignored(config: AdapterConfig) -> None:
         at_rest = seen == AdapterConfig.model_fields[key].default or (key == "layers" and config.method == "head" and seen == 0)
         if config.method not in owners and not at_rest:
             faults.append(f"`{key}`={seen} is an option of method={' and method='.join(owners)}, and method={config.method} ignores it; "
-                          f"leave it out or set method={owners[-1]}")  # fmt: skip
+                          f"leave it out or set method={'lora' if 'lora' in owners else owners[-1]}")  # fmt: skip
+    if config.method == "adalora" and config.target_r >= config.init_r:
+        faults.append(f"`target_r`={config.target_r}: expected less than init_r={config.init_r}, from which the ranks fall")
+    if config.prefix_text is not None and config.prefix_init != "text":
+        faults.append(f"`prefix_text` is read with prefix_init=text, not with prefix_init={config.prefix_init}; leave one of them out")
     if faults:
         raise ConfigError("; ".join(faults))
 
@@ -78,6 +117,8 @@ def cut_of(depth: int, config: AdapterConfig) -> int:
     """
     if config.method == "head":
         return depth
+    if config.method == "prefix":
+        return 0
     layers = config.layers if config.layers is not None else max(1, depth // 3)
     if not 1 <= layers <= depth:
         raise ConfigError(f"`layers`: expected 1 to {depth}, the backbone's depth, seen {layers}")
@@ -105,7 +146,13 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
             for parameter in backbone.final_norm.parameters():
                 parameter.requires_grad_(True)
     elif config.method == "lora":
-        _add_lora(backbone, config, name, cut)
+        peft_kinds.add_lora(backbone, config, name, cut)
+    elif config.method == "adalora":
+        peft_kinds.add_adalora(backbone, config, name, cut)
+    elif config.method == "prefix":
+        peft_kinds.add_prefix(backbone, config, name)
+    elif config.method == "bottleneck":
+        bottleneck.add(backbone, config, name, cut)
     return cut
 
 
@@ -119,88 +166,50 @@ def _set_dropout(learning: Sequence[nn.Module], share: float) -> None:
             module.attention_dropout = share
 
 
-def _add_lora(backbone: Backbone, config: AdapterConfig, name: str, cut: int) -> None:
-    targets = _linear_names(backbone, config.target_modules, cut)
-    with _peft_quiet():
-        import peft
-
-        try:
-            wanted = peft.LoraConfig(
-                r=config.r,
-                lora_alpha=config.lora_alpha,
-                lora_dropout=config.lora_dropout,
-                target_modules=targets,
-                task_type=peft.TaskType.FEATURE_EXTRACTION,
-                base_model_name_or_path=backbone.name,
-            )
-            model: Any = backbone.model
-            if isinstance(model, peft.PeftModel):
-                model.add_adapter(name, wanted)
-                model.set_adapter(name)
-            else:
-                backbone.model = peft.get_peft_model(model, wanted, adapter_name=name)
-        except ValueError as error:
-            raise ConfigError(f"`method: lora`: {str(error).splitlines()[0]}") from None
+def choose(backbone: Backbone, name: str, method: Method) -> None:
+    """Let the adapter ``name`` answer from now on; nothing to do for a method that keeps none."""
+    if method == "bottleneck":
+        bottleneck.choose(backbone, name)
+    elif method in KEPT:
+        peft_kinds.choose(backbone, name)
 
 
-def _linear_names(backbone: Backbone, wanted: Sequence[str] | None, cut: int) -> list[str]:
-    """The whole names of the linear layers in the learning layers (GPT-2 keeps them as Conv1D); of ``wanted`` last parts, if given.
-
-    Whole names and not ``layers_to_transform``, which finds no layer of a model whose list stands at the top, as Llama's does.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    model: Any = backbone.model
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
-    learning = {id(module) for layer in backbone.layers[cut:] for module in layer.modules()}
-    every = [
-        path
-        for path, module in base.named_modules()
-        if id(module) in learning
-        and type(module).__name__ in ("Linear", "Conv1D")
-        and not any(part == "base_layer" or part.startswith("lora_") for part in path.split("."))  # an earlier task's adapter
-    ]
-    found = every if wanted is None else [path for path in every if path.endswith(tuple(f".{name}" for name in wanted))]
-    if not found:
-        last = {path.rpartition(".")[2] for path in every}
-        raise ConfigError(f"`method: lora`: no linear layer named {', '.join(wanted or ())}; {did_you_mean((wanted or ('',))[0], last)}")
-    return found
+def save(backbone: Backbone, folder: Path, name: str, method: Method) -> None:
+    """Write the adapter ``name`` into ``folder``; nothing for a method that keeps none."""
+    if method == "bottleneck":
+        bottleneck.save(backbone, folder, name)
+    elif method in KEPT:
+        peft_kinds.save(backbone, folder, name)
 
 
-def choose(backbone: Backbone, name: str) -> None:
-    """Let the adapter ``name`` answer from now on."""
-    model: Any = backbone.model
-    model.set_adapter(name)
-
-
-def save_lora(backbone: Backbone, folder: Path, name: str) -> None:
-    """Write ``adapter_config.json`` and ``adapter_model.safetensors`` of one adapter into ``folder``, as plain ``peft`` loads them."""
-    model: Any = backbone.model
-    with _peft_quiet():
-        model.peft_config[name].base_model_name_or_path = backbone.name
-        model.save_pretrained(folder.parent, selected_adapters=[name])
-    (folder / "README.md").unlink(missing_ok=True)
-    (folder.parent / "README.md").unlink(missing_ok=True)
-
-
-def load_lora(backbone: Backbone, folder: Path, name: str) -> None:
-    """Add the adapter that ``save_lora`` wrote.
+def load(backbone: Backbone, folder: Path, name: str, method: Method) -> None:
+    """Add the adapter that ``save`` wrote.
 
     Raises:
         BundleError: it does not fit this backbone.
     """
-    with _peft_quiet():
-        import peft
+    if method == "bottleneck":
+        bottleneck.load(backbone, folder, name)
+    elif method in KEPT:
+        peft_kinds.load(backbone, folder, name)
 
-        try:
-            model: Any = backbone.model
-            if isinstance(model, peft.PeftModel):
-                model.load_adapter(str(folder), adapter_name=name)
-            else:
-                backbone.model = peft.PeftModel.from_pretrained(model, str(folder), adapter_name=name)
-        except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
-            raise BundleError(f"{folder}: not an adapter for backbone `{backbone.name}` ({str(error).splitlines()[0][:200]})") from None
+
+def regularizer(backbone: Backbone, method: Method, steps: int, settled: float) -> peft_kinds.Ranks | None:
+    """What a method adds to every step beside the heads' losses.
+
+    Args:
+        backbone: with the adapter that learns.
+        method: only ``adalora`` adds anything.
+        steps: of the whole run.
+        settled: the share of them, at the end, in which ranks stand still.
+    """
+    return peft_kinds.Ranks(backbone, steps, settled) if method == "adalora" else None
+
+
+def fold(backbone: Backbone, name: str, method: Method) -> None:
+    """Learning is over: AdaLoRA becomes LoRA, a projected prefix the prefix itself, as they are kept on disk."""
+    if method in ("adalora", "prefix"):
+        peft_kinds.fold(backbone, name)
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -212,12 +221,3 @@ def described(adapter: AdapterConfig, learning: Sequence[nn.Parameter], everythi
     """One line for people: the method and its share of the parameters."""
     count = sum(parameter.numel() for parameter in learning)
     return f"{adapter.method}: {count:,} of {everything:,} parameters learn ({100 * count / max(1, everything):.1f} %)"
-
-
-@contextlib.contextmanager
-def _peft_quiet() -> Iterator[None]:
-    """``peft`` trips over a transformers deprecation of its own making; nothing else is silenced."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
-        yield

@@ -88,6 +88,9 @@ class Backbone(nn.Module):
         self.takes_parts = int(getattr(config, "type_vocab_size", 0) or 0) > 1
         self.width = int(config.hidden_size)
         self.depth = int(config.num_hidden_layers)
+        self.positions = _longest(config)
+        self.aside: dict[str, Any] = {}
+        """Earlier tasks' adapters, taken off while one of another kind learns."""
         self._layers = _layer_list(model, self.depth)
         self._given = _Given()
         self._exit = _Exit()
@@ -116,11 +119,28 @@ class Backbone(nn.Module):
             inputs["token_type_ids"] = part
         if self.causal:
             inputs["use_cache"] = False
-        if self._switches:  # the fused kernel is slow on short rows: a quarter of a training step at ten tokens
-            self._config._attn_implementation = "eager" if ids.shape[1] <= SHORT else "sdpa"
+        self._switch(ids)
         out: Any = self.model(**inputs)
         hidden: Tensor = out.last_hidden_state
         return hidden
+
+    def _switch(self, ids: Tensor) -> None:
+        if self._switches:  # the fused kernel is slow on short rows: a quarter of a training step at ten tokens
+            self._config._attn_implementation = "eager" if ids.shape[1] <= SHORT else "sdpa"
+
+    @torch.no_grad()
+    def keys_and_values(self, ids: Tensor) -> Tensor:
+        """(L, layers · 2, heads, D / heads) what the pre-trained model keeps in every layer of one text's ids (1, L)."""
+        from transformers import DynamicCache
+
+        model: Any = self.model
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        learning, cache = base.training, DynamicCache()
+        self._switch(ids)
+        base.eval()(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache)
+        base.train(learning)
+        states: list[Tensor] = [state[0].transpose(0, 1) for layer in cache.layers for state in (layer.keys, layer.values)]
+        return torch.stack(states, dim=1)
 
     def lower(self, ids: Tensor, mask: Tensor, part: Tensor, cut: int) -> Tensor:
         """Hidden states (B, L, D) as they enter layer ``cut``; all layers when ``cut`` is the depth."""

@@ -5,7 +5,7 @@
       README.md              the model card
       tokenizer.json
       backbone/              only if its weights changed; otherwise config.json pins the original by digest
-      adapters/<task>/       adapter_config.json + adapter_model.safetensors, as plain ``peft`` loads them
+      adapters/<task>/       adapter_config.json + adapter_model.safetensors, as plain ``peft`` loads them (bottlenecks: our own)
       heads/<task>.safetensors
       fitted/<task>.json
       metrics.json
@@ -145,8 +145,7 @@ def _fill(contents: Contents, folder: Path) -> None:
             {key: tensor.contiguous() for key, tensor in part.network.heads.state_dict().items()}, folder / "heads" / f"{name}.safetensors"
         )
         (folder / "fitted" / f"{name}.json").write_text(part.fitted, "utf-8")
-        if part.method == "lora":
-            adapters.save_lora(backbone, folder / "adapters" / name, name)
+        adapters.save(backbone, folder / "adapters" / name, name, part.method)
 
 
 def _first_labels(contents: Contents) -> tuple[str, ...]:
@@ -272,8 +271,9 @@ def read(place: Path) -> Contents:
         parts = {}
         for name, said in config["tasks"].items():
             specs: dict[str, HeadSpec] = {head: from_plain(values, f"{place}/config.json") for head, values in said["heads"].items()}
-            if said["method"] == "lora":
-                adapters.load_lora(backbone, place / "adapters" / name, name)
+            if said["method"] not in adapters.METHODS:
+                raise BundleError(f"{place}/config.json: method `{said['method']}`; {did_you_mean(str(said['method']), adapters.METHODS)}")
+            adapters.load(backbone, place / "adapters" / name, name, said["method"])
             network = Network(backbone, specs, int(said["cut"]))
             _load_heads(network, place / "heads" / f"{name}.safetensors")
             network.eval()

@@ -136,8 +136,7 @@ class Bundle:
     def read(self, name: str, tokens: Tokens) -> Scores:
         """What the heads say about token sequences, in their order."""
         part = self.contents.tasks[name]
-        if part.method == "lora":
-            adapters.choose(self.contents.backbone, name)
+        adapters.choose(self.contents.backbone, name, part.method)
         return run(part.network, tokens, self.precision)
 
     def evaluate(self, shop: Any = None, *, data: Any = None, task: str | None = None, split: str = "test", **options: Any) -> Any:

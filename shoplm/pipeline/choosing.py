@@ -100,7 +100,7 @@ def _learnt_without(
     for column in seen.values():
         column[aside] = np.nan if column.dtype.kind == "f" else MISSING
     start.heads_from_features(study.network, lesson.tokens, seen, lesson.train, study.trunk, fit)
-    state = loop.start(study.network, fit)
+    state = loop.start(study.network, fit, study.regularizer(shorter))
     with study.progress.bar(f"{lesson.name}: calibrating", shorter.steps) as advance:
         for _ in loop.fit(study.network, lambda rows: study.batch(kept[rows]), shorter, fit, state):
             advance(1)

@@ -143,6 +143,11 @@ FEW = 2048
 """Train rows up to which a run is a few-shot one: more passes in smaller, gentler steps, through more layers."""
 
 
+RATES: Mapping[Method, float] = {"full": 4e-4, "lora": 2e-3, "adalora": 4e-3, "prefix": 1e-2, "bottleneck": 2e-3, "head": 5e-3}
+FEW_RATES: Mapping[Method, float] = {"full": 2e-4, "lora": 1e-3, "adalora": 2e-3, "prefix": 5e-3, "bottleneck": 1e-3, "head": 5e-3}
+"""The learning rates of a run that names none."""
+
+
 def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
     """Every None that has a default filled in, from the method and the number of train rows.
 
@@ -151,9 +156,9 @@ def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
     method: Method = config.adapter.method
     few = rows <= FEW
     chosen = {
-        "epochs": {"full": 8 if few else _passes(rows), "lora": 10 if few else _passes(rows), "head": 60 if few else 30}[method],
+        "epochs": {"full": 8, "head": 60}.get(method, 10) if few else {"head": 30}.get(method, _passes(rows)),
         "batch_size": 32 if few else 64,
-        "learning_rate": {"full": 2e-4 if few else 4e-4, "lora": 1e-3 if few else 2e-3, "head": 5e-3}[method],
+        "learning_rate": (FEW_RATES if few else RATES)[method],
     }
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
     if fit.keep is None:
@@ -162,7 +167,7 @@ def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
     if fit.head_rate is None:
         fit = fit.model_copy(update={"head_rate": fit.learning_rate * (2.5 if method == "full" else 1.0)})
     layers = config.adapter.layers
-    if layers is None:
+    if layers is None and method != "prefix":
         layers = 0 if method == "head" else max(1, depth // 2 if few else depth // 3)
     return config.model_copy(update={"fit": fit, "adapter": config.adapter.model_copy(update={"layers": layers})})
 

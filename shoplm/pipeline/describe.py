@@ -12,6 +12,7 @@ from typing import Any
 
 from shoplm.evaluate.judge import Judgement
 from shoplm.evaluate.report import Curves, Finding, Report, write_report
+from shoplm.model.adapters import PEFT
 from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared
@@ -92,7 +93,7 @@ def card(backbone: str, pooling: Pooling, config: RunConfig, metrics: Mapping[st
             if found["value"] is not None:
                 lines.append(f"- {name}: {found['value']:.4f} (95 % interval {found['low']:.4f} to {found['high']:.4f})")
     lines += ["", "```", "shoplm predict BUNDLE TASK --text '…'", "shoplm evaluate BUNDLE --data FILE", "```", ""]
-    if config.adapter.method == "lora":
+    if config.adapter.method in PEFT:
         lines += [
             "The folder `adapters/<task>` is a plain `peft` adapter of the base model; `heads/<task>.safetensors` holds the head:",
             f"with x {POOLED[pooling]}, divided by its length, and w a row of",

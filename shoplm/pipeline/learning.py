@@ -103,7 +103,7 @@ def work(study: Study, *, resumed: bool) -> Learnt:
     progress.say(describe.estimate(loop.rehearse(study.network, study.batch, plan, fit), plan))
     fill(study)
     begin = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
-    state = loop.start(study.network, fit)
+    state = loop.start(study.network, fit, study.regularizer(plan))
     if resumed:
         course = resuming.restored(study.journal.folder, study.network, state)
         progress.say(f"resumed after step {state.step} of {plan.steps}")
@@ -119,6 +119,7 @@ def work(study: Study, *, resumed: bool) -> Learnt:
     if course.best.weights:
         checkpoint.restore(study.network, course.best.weights)
     fitted, judgement = choosing.settle(study, plan, begin)
+    adapters.fold(study.network.backbone, lesson.name, study.config.adapter.method)
     return Learnt(study, fitted, judgement, course)
 
 

@@ -17,6 +17,7 @@ from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
 from shoplm.text.batch import Batch
 from shoplm.train.journal import Journal
+from shoplm.train.loop import Regularizer
 from shoplm.train.plan import Plan
 from shoplm.train.trunk import Trunk
 
@@ -41,6 +42,10 @@ class Study:
         assert fit.epochs is not None
         assert fit.batch_size is not None
         return Plan(self.lesson.tokens.lengths[: self.lesson.train], fit.epochs, fit.batch_size, fit.token_budget, fit.seed)
+
+    def regularizer(self, plan: Plan) -> Regularizer | None:
+        """What the method adds to the steps of a plan."""
+        return adapters.regularizer(self.network.backbone, self.config.adapter.method, plan.steps, self.config.fit.average)
 
     def batch(self, rows: npt.NDArray[np.int64]) -> tuple[Batch, Tensor | None]:
         """Some rows of the lesson as the loop takes them."""

@@ -52,6 +52,8 @@ def save(folder: Path, model: nn.Module, state: State, best: Mapping[str, Tensor
     tensors = {f"model/{name}": tensor for name, tensor in learning(model).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
     tensors |= {f"mean/{name}": tensor for name, tensor in state.mean.items()}
+    if state.regularizer is not None:
+        tensors |= {f"regularizer/{name}": tensor for name, tensor in state.regularizer.tensors().items()}
     packed = state.optimizer.state_dict()
     scalars: dict[str, dict[str, Any]] = {}
     for number, values in packed["state"].items():
@@ -85,7 +87,7 @@ def load(folder: Path, model: nn.Module, state: State) -> tuple[dict[str, Tensor
     own = {f"model/{name}": tensor.shape for name, tensor in learning(model).items()}
     if {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model/")} != own:
         raise DataError(f"{path}: of a model with other settings; start again with --restart instead of --resume")
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "mean": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "mean": {}, "regularizer": {}}
     packed = state.optimizer.state_dict()
     moments: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in text["scalars"].items()}
     for name, tensor in tensors.items():
@@ -96,6 +98,8 @@ def load(folder: Path, model: nn.Module, state: State) -> tuple[dict[str, Tensor
         else:
             parts[kind][rest] = tensor
     restore(model, parts["model"])
+    if state.regularizer is not None:
+        state.regularizer.restore(parts["regularizer"])
     state.optimizer.load_state_dict({"state": moments, "param_groups": packed["param_groups"]})
     state.step, state.averaged, state.mean = int(text["step"]), int(text["averaged"]), parts["mean"]
     return parts["best"], text["facts"]

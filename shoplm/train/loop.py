@@ -79,6 +79,26 @@ class Learner(Protocol):
         ...
 
 
+class Regularizer(Protocol):
+    """What a method adds to every step beside the heads' losses (AdaLoRA does)."""
+
+    def penalty(self) -> Tensor:
+        """A scalar that is descended together with the loss."""
+        ...
+
+    def after(self, step: int) -> None:
+        """Called after the optimizer moved in step ``step``, counted from 0, while the gradients still stand."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a resumed run needs of it."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what ``tensors`` gave."""
+        ...
+
+
 @dataclass(frozen=True)
 class Step:
     """One optimizer step, done."""
@@ -108,14 +128,15 @@ class State:
     mean: dict[str, Tensor] = field(default_factory=dict)
     """The mean of the learning weights over the steps averaged so far."""
     averaged: int = 0
+    regularizer: Regularizer | None = None
 
 
 Source = Callable[[Rows], tuple[Batch, Tensor | None]]
 """The batch of some rows, and what the frozen trunk computed of it, if that is kept."""
 
 
-def start(model: nn.Module, config: FitConfig) -> State:
-    """A fresh optimizer over what learns.
+def start(model: nn.Module, config: FitConfig, regularizer: Regularizer | None = None) -> State:
+    """A fresh optimizer over what learns, and what the method adds to its steps.
 
     Raises:
         ConfigError: nothing learns.
@@ -138,8 +159,8 @@ def start(model: nn.Module, config: FitConfig) -> State:
         for (in_head, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     if config.optimizer == "adamw":
-        return State(torch.optim.AdamW(listed, fused=True))
-    return State(torch.optim.SGD(listed, momentum=0.9))
+        return State(torch.optim.AdamW(listed, fused=True), regularizer=regularizer)
+    return State(torch.optim.SGD(listed, momentum=0.9), regularizer=regularizer)
 
 
 def fit(model: nn.Module, source: Source, plan: Plan, config: FitConfig, state: State) -> Iterator[Step]:
@@ -168,6 +189,8 @@ def fit(model: nn.Module, source: Source, plan: Plan, config: FitConfig, state: 
         torch.manual_seed(_mixed(config.seed, state.step))
         batch, trunk = source(plan.rows(state.step))
         losses = _gradient(learner, batch, trunk, config.accumulate, precision)
+        if state.regularizer is not None:
+            state.regularizer.penalty().backward()  # type: ignore[no-untyped-call]
         mean = weighted(losses, learner.weights)
         first = mean if first is None else first
         if not math.isfinite(mean) or mean > 100 * max(first, 1.0):
@@ -176,6 +199,8 @@ def fit(model: nn.Module, source: Source, plan: Plan, config: FitConfig, state: 
         if not math.isfinite(norm):
             raise DivergedError(_diverged(norm, first, state.step + 1, config))
         state.optimizer.step()
+        if state.regularizer is not None:
+            state.regularizer.after(state.step)
         state.optimizer.zero_grad(set_to_none=True)
         epoch, _ = plan.place(state.step)
         state.step += 1

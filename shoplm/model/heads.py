@@ -1,6 +1,6 @@
 """Heads: hidden states -> logits, and, because they share a shape, the loss.
 
-A head is declared by a small frozen spec (``Choice``, ``Score``, ``Text``) and built with ``build``.
+A head is declared by a small frozen spec (``Choice``, ``Labels``, ``Score``, ``Text``) and built with ``build``.
 Every loss is a ``Tally``: summed over the targets that are there, with their weight as the count.
 A missing target (-1 or NaN) adds nothing, neither to the sum nor to the count.
 """
@@ -36,6 +36,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Any of C labels, each yes, no or unknown: a sigmoid and cross-entropy for each. Labels that exclude each other are a ``Choice``."""
+
+    labels: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Score:
     """One number: a probability (sigmoid and cross-entropy) or a value in a range (squared error)."""
 
@@ -54,8 +62,13 @@ class Text:
     weight: float = 1.0
 
 
-HeadSpec = Choice | Score | Text
-KINDS: Mapping[str, type[Choice] | type[Score] | type[Text]] = {"choice": Choice, "score": Score, "text": Text}
+HeadSpec = Choice | Labels | Score | Text
+KINDS: Mapping[str, type[Choice] | type[Labels] | type[Score] | type[Text]] = {
+    "choice": Choice,
+    "labels": Labels,
+    "score": Score,
+    "text": Text,
+}
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,36 @@ class ChoiceHead(Head):
         return Tally((each * kept).sum(), float(kept.sum()))
 
 
+class LabelsHead(Head):
+    """(B, D) -> (B, C): a linear function of a row's direction for each label."""
+
+    def __init__(self, spec: Labels, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.out = nn.Linear(width, len(spec.labels))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, C)."""
+        logits: Tensor = self.out(_of_unit_entries(states.pooled))
+        return logits
+
+    @torch.no_grad()
+    def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (shares need no rows)
+        """Starts by saying of every row how often each label is a yes among the rows where it is known."""
+        share = target.nanmean(0).clamp(0.01, 0.99)
+        known = ~torch.isnan(share)
+        self.out.bias[known] = torch.logit(share[known])
+
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """-(y log p + (1 - y) log(1 - p)) over all (B, C) known labels, NaN = unknown; ∂ℓ/∂logit = p - y."""
+        there = ~torch.isnan(target)
+        kept = there * weight[:, None]
+        each = F.binary_cross_entropy_with_logits(logits.float(), torch.nan_to_num(target), reduction="none")
+        return Tally((each * kept).sum(), float(kept.sum()))
+
+
 class ScoreHead(Head):
     """(B, D) -> (B): a linear function of a row's direction."""
 
@@ -138,8 +181,7 @@ class ScoreHead(Head):
 
     def forward(self, states: States) -> Tensor:
         """(B): a logit, or a number on the range scaled to [0, 1] (not clamped)."""
-        row = F.normalize(states.pooled.float(), dim=-1) * states.pooled.shape[-1] ** 0.5  # entries of unit size
-        logit: Tensor = self.out(row).squeeze(-1)
+        logit: Tensor = self.out(_of_unit_entries(states.pooled)).squeeze(-1)
         return logit
 
     @torch.no_grad()
@@ -199,11 +241,18 @@ class TextHead(Head):
         return Tally((each * kept.flatten()).sum(), float(kept.sum()))
 
 
+def _of_unit_entries(pooled: Tensor) -> Tensor:
+    """(B, D) directions, stretched so that an entry is about 1."""
+    return F.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
+
+
 def build(spec: HeadSpec, width: int, words: int) -> Head:
     """The head of a spec for a backbone of ``width`` D and ``words`` V, initialised from torch's own seed."""
     match spec:
         case Choice():
             return ChoiceHead(spec, width)
+        case Labels():
+            return LabelsHead(spec, width)
         case Score():
             return ScoreHead(spec, width)
         case Text():

@@ -18,7 +18,7 @@ from shoplm.errors import DataError, did_you_mean
 from shoplm.model import adapters, heads
 from shoplm.model import bundle as files
 from shoplm.model.bundle import Contents, TaskPart
-from shoplm.model.heads import Choice
+from shoplm.model.heads import Choice, Labels
 from shoplm.model.network import Network
 from shoplm.model.precision import Precision, autocast
 from shoplm.task import Answer, Fitted, Scores, Task
@@ -127,7 +127,7 @@ class Bundle:
         if not len(rows):
             return Scores(
                 {
-                    head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice) else 0, np.float32)
+                    head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice | Labels) else 0, np.float32)
                     for head, spec in part.network.specs.items()
                 }
             )

@@ -27,7 +27,7 @@ class Batch:
     rows: npt.NDArray[np.int64]
     """(B) which rows of the data set these are."""
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """(B) for each head: int64 with -1 missing, or float32 with NaN missing; Text: (B, L) int64."""
+    """(B) for each head: int64 with -1 missing, or float32 with NaN missing; Text: (B, L) int64; Labels: (B, C) float32."""
     weight: npt.NDArray[np.float32] | None = None
     """(B) how much each row counts; None = all alike."""
 
@@ -47,6 +47,9 @@ class Batch:
             self.mask[at, :longest],
             self.part[at, :longest],
             self.rows[at],
-            {name: column[at, :longest] if column.ndim == 2 else column[at] for name, column in self.targets.items()},
+            {
+                name: column[at, :longest] if column.ndim == 2 and column.dtype.kind == "i" else column[at]
+                for name, column in self.targets.items()
+            },
             None if self.weight is None else self.weight[at],
         )

@@ -42,7 +42,9 @@ def heads_from_features(
 
 
 def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The first rows of every label, or the first thousand of a number."""
+    """The first rows of every label, or the first thousand of a number or of several labels."""
+    if target.ndim == 2:  # some labels are known
+        return np.flatnonzero((~np.isnan(target)).any(1))[:1024].astype(np.int64)
     if target.dtype.kind == "f":
         return np.flatnonzero(~np.isnan(target))[:1024].astype(np.int64)
     chosen = [np.flatnonzero(target == label)[:ROWS_A_LABEL] for label in np.unique(target) if label != MISSING]

@@ -11,7 +11,7 @@ from shoplm.errors import BundleError, ConfigError
 from shoplm.model import adapters, bundle
 from shoplm.model.adapters import AdapterConfig, attach, cut_of
 from shoplm.model.bundle import Contents, TaskPart
-from shoplm.model.heads import Choice, Score
+from shoplm.model.heads import Choice, Labels, Score
 from shoplm.model.network import Network
 from shoplm.pipeline.bundle import run
 from shoplm.text.render import Prompt, Segment
@@ -19,7 +19,7 @@ from shoplm.train import checkpoint, loop
 from shoplm.train.plan import Plan
 
 METHODS = adapters.METHODS
-SPECS = {"label": Choice(("a", "b", "c")), "stars": Score("regression", 1, 5)}
+SPECS = {"label": Choice(("a", "b", "c")), "stars": Score("regression", 1, 5), "tags": Labels(("x", "y"))}
 TEXTS = ["where is my order", "lovely", "the dress is soft and warm", "never again", "", "refund me please"]
 
 
@@ -50,7 +50,8 @@ def tokens_of(backbone, texts=TEXTS):
 def three_steps(network, rate=0.05):
     """A plain loop, so that what a method leaves alone is not our loop's doing."""
     tokens = tokens_of(network.backbone)
-    targets = {"label": np.array([0, 1, 2, 0, 1, -1]), "stars": np.array([1, 5, 2, np.nan, 3, 4], np.float32)}
+    targets = {"label": np.array([0, 1, 2, 0, 1, -1]), "stars": np.array([1, 5, 2, np.nan, 3, 4], np.float32),
+               "tags": np.array([[1, 0], [0, np.nan], [1, 1], [np.nan, np.nan], [0, 0], [0, 1]], np.float32)}  # fmt: skip
     batch = tokens.batch(np.arange(len(tokens)), network.backbone.tokenizer.pad, targets)
     learning = list(adapters.trainable(network).values())
     optimizer = torch.optim.SGD(learning, lr=rate)

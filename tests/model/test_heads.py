@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional as F
 
 from shoplm.errors import BundleError
-from shoplm.model.heads import Choice, Score, States, Text, answer, build, from_plain, plain
+from shoplm.model.heads import Choice, Labels, Score, States, Text, answer, build, from_plain, plain
 
 WIDTH, WORDS = 8, 11
 CHOICE, BINARY, STARS = Choice(("a", "b", "c")), Score("binary"), Score("regression", 1.0, 5.0)
+TAGS = Labels(("warm", "cheap"))
 NAN = float("nan")
 
 
@@ -59,8 +60,9 @@ def test_regression_is_squared_error_on_the_scaled_range():
         (CHOICE, [[0.2, -1.0, 3.0], [0.0, 0.5, 0.0]], [2, 1], lambda x, y: x.softmax(-1) - F.one_hot(y, 3)),
         (BINARY, [0.3, -2.0], [1.0, 0.0], lambda x, y: x.sigmoid() - y),
         (STARS, [0.3, -2.0], [4.0, 1.0], lambda x, y: 2 * (x - (y - 1) / 4)),
+        (TAGS, [[0.3, -2.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 1.0]], lambda x, y: x.sigmoid() - y),
     ],
-    ids=["choice", "binary", "regression"],
+    ids=["choice", "binary", "regression", "labels"],
 )
 def test_the_gradient_of_the_logit_is_the_prediction_minus_the_truth(spec, logits, target, wanted):
     x, y = torch.tensor(logits, requires_grad=True), torch.tensor(target)
@@ -81,11 +83,28 @@ def test_a_missing_target_adds_nothing_to_sum_count_or_gradient(spec, missing):
     assert logits.grad[1].abs().sum() > 0
 
 
-@pytest.mark.parametrize("spec", [CHOICE, BINARY, STARS], ids=["choice", "binary", "regression"])
+def test_an_unknown_label_adds_nothing_and_every_known_one_counts_with_its_row_s_weight():
+    made = head(TAGS)
+    logits = torch.tensor([[0.5, -1.0], [2.0, 0.3], [1.0, 1.0]], requires_grad=True)
+    found = made.loss(logits, torch.tensor([[1.0, NAN], [0.0, 1.0], [NAN, NAN]]), torch.tensor([2.0, 1.0, 5.0]))
+    s = [1 / (1 + math.exp(-x)) for x in (0.5, 2.0, 0.3)]
+    assert found.total.item() == pytest.approx(-2 * math.log(s[0]) - math.log(1 - s[1]) - math.log(s[2]), rel=1e-6)  # float32
+    assert found.count == 4.0
+    found.total.backward()
+    assert logits.grad[0, 1] == logits.grad[2, 0] == logits.grad[2, 1] == 0
+
+
+def test_labels_begin_by_saying_how_often_each_is_a_yes_where_it_is_known():
+    made = head(Labels(("a", "b", "c")))
+    made.begin(torch.randn(4, WIDTH), torch.tensor([[1.0, NAN, NAN], [0.0, 1.0, NAN], [0.0, 1.0, NAN], [0.0, NAN, NAN]]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-answer(made.spec, made(states())))), [[0.25, 0.99, 0.5]] * 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [CHOICE, BINARY, STARS, TAGS], ids=["choice", "binary", "regression", "labels"])
 def test_no_target_at_all_is_a_count_of_zero_without_nan(spec):
     made = head(spec)
     logits = made(states(2))
-    target = torch.tensor([-1, -1]) if spec is CHOICE else torch.tensor([NAN, NAN])
+    target = torch.tensor([-1, -1]) if spec is CHOICE else torch.full_like(logits, NAN)
     found = made.loss(logits, target, torch.ones(2))
     assert (found.total.item(), found.count) == (0.0, 0.0)
 
@@ -156,7 +175,7 @@ def test_an_answered_regression_is_in_its_own_unit_and_range():
     assert answer(STARS, torch.tensor([0.5, -3.0, 9.0])).tolist() == [3.0, 1.0, 5.0]
 
 
-@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, Text("masked")])
+@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, Text("masked")])
 def test_a_spec_survives_being_written(spec):
     assert from_plain(plain(spec), "config.json") == spec
 

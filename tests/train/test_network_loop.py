@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shoplm.model.adapters import AdapterConfig, attach
-from shoplm.model.heads import Choice, Score, Text
+from shoplm.model.heads import Choice, Labels, Score, Text
 from shoplm.model.network import Network
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt, Segment
@@ -13,7 +13,12 @@ from shoplm.train.loop import FitConfig, _gradient
 from shoplm.train.start import heads_from_features
 
 TEXTS = ["where is my order", "lovely", "the dress is soft and warm", "never again", "refund me please"]
-SPECS = {"label": Choice(("a", "b")), "stars": Score("regression", 1, 5, weight=0.5), "words": Text("causal", weight=0.1)}
+SPECS = {
+    "label": Choice(("a", "b")),
+    "tags": Labels(("x", "y", "z"), 0.7),
+    "stars": Score("regression", 1, 5, weight=0.5),
+    "words": Text("causal", weight=0.1),
+}
 
 
 def made(fresh, kind, method="full"):
@@ -24,6 +29,7 @@ def made(fresh, kind, method="full"):
     batch = tokens.batch(np.arange(5), backbone.tokenizer.pad)
     targets = {
         "label": np.array([0, -1, 1, -1, 1]),
+        "tags": np.array([[1, 0, np.nan], [np.nan] * 3, [0, np.nan, 1], [1, 1, 1], [np.nan, 0, 0]], np.float32),
         "stars": np.array([1, np.nan, np.nan, 5, 2], np.float32),
         "words": np.where(batch.mask > 0, batch.ids, -1),
     }
@@ -55,9 +61,11 @@ def test_heads_begin_from_the_labelled_rows_that_train(fresh):
     network.eval()
     tokens = network.backbone.tokenizer.encode([Prompt((Segment(text),)) for text in TEXTS])
     settings = FitConfig(precision="fp32")
-    heads_from_features(network, tokens, {"label": batch.targets["label"], "stars": batch.targets["stars"]}, 3, None, settings)
+    heads_from_features(network, tokens, {name: batch.targets[name] for name in ("label", "stars", "tags")}, 3, None, settings)
     with torch.no_grad():
         pooled = torch.nn.functional.normalize(network.states(batch).pooled, dim=-1)
     # float32: those rows were pooled in batches of their own
     torch.testing.assert_close(network.heads["label"].weight.detach(), pooled[[0, 2]], rtol=0, atol=1e-4)
     assert network.heads["stars"].out.bias.item() == pytest.approx((1 - 1) / 4)  # of the first three rows one has stars
+    found = torch.sigmoid(network.heads["tags"].out.bias.detach())
+    torch.testing.assert_close(found, torch.tensor([0.5, 0.01, 0.99]), rtol=0, atol=1e-6)  # of the rows that train, never quite sure

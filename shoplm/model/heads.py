@@ -243,7 +243,8 @@ class TextHead(Head):
 
 def _of_unit_entries(pooled: Tensor) -> Tensor:
     """(B, D) directions, stretched so that an entry is about 1."""
-    return F.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
+    found: Tensor = F.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
+    return found
 
 
 def build(spec: HeadSpec, width: int, words: int) -> Head:

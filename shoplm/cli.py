@@ -219,6 +219,23 @@ def check(shop: Path, out: Path | None, mark: bool, as_json: bool) -> None:
     _show(found.plain(), str(found), as_json, _typed("train", "sentiment", "--shop", shop, "--out", "sentiment"))
 
 
+@main.command()
+@click.option("--shop", type=FOLDER, required=True)
+@click.option("--drain", is_flag=True, help="Move what waits in the live store into the tables.")
+@click.option("--retain", is_flag=True, help="Remove rows that are older than retention_days in shop.yaml.")
+@click.option("--compact", is_flag=True, help="Merge small files.")
+@click.option("--forget", "keep", type=click.IntRange(min=1), metavar="KEEP", help="Make all versions but the KEEP newest unreadable.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def upkeep(shop: Path, drain: bool, retain: bool, compact: bool, keep: int | None, as_json: bool) -> None:
+    """Versions, files and bytes of a shop; with options, what it needs from time to time."""
+    from shoplm.data.shop import Shop
+    from shoplm.pipeline.upkeep import tend
+
+    found = tend(Shop(shop), draining=drain, retaining=retain, compacting=compact, keep=keep)
+    after = _typed("check", "--shop", shop) if drain or retain or compact or keep else _typed("upkeep", "--shop", shop, "--compact")
+    _show(found.plain(), str(found), as_json, after)
+
+
 @main.command(context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="NAME... [KEY=VALUE]...", nargs=-1)
 @click.option("--shop", type=FOLDER, help="A shop's folder.")

@@ -99,7 +99,7 @@ def refuse_ignored(config: AdapterConfig) -> None:
         # a run with the method `head` writes down that no layer learnt
         at_rest = seen == AdapterConfig.model_fields[key].default or (key == "layers" and config.method == "head" and seen == 0)
         if config.method not in owners and not at_rest:
-            faults.append(f"`{key}`={seen} is an option of method={' and method='.join(owners)}, and method={config.method} ignores it; "
+            faults.append(f"`{key}`={seen} is an option of method={', '.join(owners)}, and method={config.method} ignores it; "
                           f"leave it out or set method={'lora' if 'lora' in owners else owners[-1]}")  # fmt: skip
     if config.method == "adalora" and config.target_r >= config.init_r:
         faults.append(f"`target_r`={config.target_r}: expected less than init_r={config.init_r}, from which the ranks fall")

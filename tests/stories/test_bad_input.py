@@ -144,7 +144,7 @@ SETTINGS = {
     "lora_dropout=0.1": "`lora_dropout`=0.1 is an option of method=lora",
     "target_modules=[query]": "`target_modules`=('query',) is an option of method=lora",
     "layers=2 method=head": "`layers`=2 is an option of method=full, lora, adalora, bottleneck, and method=head ignores it",
-    "dropout=0.1 method=head": "`dropout`=0.1 is an option of method=full and method=lora",
+    "dropout=0.1 method=head": "`dropout`=0.1 is an option of method=full, lora, adalora, prefix, bottleneck",
     "r=8 lora_alpha=4": "`r`=8 is an option of method=lora, and method=full ignores it; leave it out or set method=lora; `lora_alpha`=4.0",
     "keep=first": "seen 'first'",
 }

@@ -1,7 +1,9 @@
 """Texts that are nearly the same: one sketch a text, small and of fixed size, and groups of texts whose sketches agree.
 
-A sketch is one-permutation MinHash (Li, Owen & Zhang, 2012) over windows of letters and digits, so it works for any
-script and costs one pass. Sketches meet in bands; whoever meets is compared by the share of equal cells.
+A sketch is one-permutation MinHash (Li, Owen & Zhang, 2012) over windows of letters and digits; empty cells borrow from
+the next full one (Shrivastava & Li, 2014), so that a short text's sketch is as full as a long one's. It costs one pass.
+A window is shorter where one letter says a syllable or a word (Chinese, Japanese, Korean), and such a letter counts for
+more. Sketches meet in bands; whoever meets is compared by the share of equal cells: nothing grows with the pairs.
 """
 
 from __future__ import annotations
@@ -18,32 +20,57 @@ CELLS = 32
 BAND = 4
 """Cells of a band: texts meet where all of them agree."""
 WINDOW = 7
+DENSE_WINDOW = 3
+"""Letters of a window that begins with a dense one: about as much is said in them."""
 SHORT = 40
-"""A text of fewer letters says too little to be called a copy."""
+"""A text of fewer letters says too little to be called a copy; a dense letter counts as ``WINDOW / DENSE_WINDOW``, so 18 of them suffice."""
+FEWEST = 8
+"""So many cells must be filled by the text's own windows: a word said over and over ("good good good") is no text that one copies."""
 NEAR = 0.75
 """Share of equal cells from which two texts count as one."""
+_DENSE = ((0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+"""First and last code points of kana, Han and Hangul."""
 _EMPTY = np.uint32(0xFFFFFFFF)
 
 
 def sketch(texts: Sequence[str | None]) -> Sketches:
-    """(texts, CELLS) uint32; a text that is null or short has the empty sketch, all ones."""
+    """(texts, CELLS) uint32; a text that is null, short or one word over and over has the empty sketch, all ones; else no cell is empty."""
     cleaned = ["".join(filter(str.isalnum, text.casefold())) if text else "" for text in texts]
-    cleaned = [text if len(text) >= SHORT else "" for text in cleaned]
     found = np.full((len(texts), CELLS), _EMPTY, np.uint32)
     lengths = np.array([len(text) for text in cleaned], np.int64)
     codes = np.frombuffer("".join(cleaned).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    if len(codes) < WINDOW:
+    if len(codes) < DENSE_WINDOW:
         return found
-    hashed = np.zeros(len(codes) - WINDOW + 1, np.uint64)
+    dense = np.zeros(len(codes), bool)
+    for low, high in _DENSE:
+        dense |= (codes >= low) & (codes <= high)
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    said = lengths + np.bincount(owner, dense, len(texts)) * (WINDOW / DENSE_WINDOW - 1)
+    within = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    width = np.where(dense, DENSE_WINDOW, WINDOW)
+    chosen = (within <= lengths[owner] - width) & (said >= SHORT)[owner]  # a window must not reach into the next text
+    padded = np.concatenate([codes, np.zeros(WINDOW, np.uint64)])
+    hashed = np.zeros(len(codes), np.uint64)
     for place in range(WINDOW):
-        hashed = hashed * np.uint64(0x100000001B3) + codes[place : place + len(hashed)]
-    hashed = _mixed(hashed)
-    owner = np.repeat(np.arange(len(texts)), lengths)[: len(hashed)]
-    within = np.arange(len(hashed)) - np.repeat(np.cumsum(lengths) - lengths, lengths)[: len(hashed)]
-    whole = within <= lengths[owner] - WINDOW  # a window must not reach into the next text
+        further = hashed * np.uint64(0x100000001B3) + padded[place : place + len(codes)]
+        hashed = further if place < DENSE_WINDOW else np.where(dense, hashed, further)
+    hashed = _mixed(hashed[chosen])
     cells = (hashed >> np.uint64(59)).astype(np.int64)
-    np.minimum.at(found.reshape(-1), owner[whole] * CELLS + cells[whole], (hashed[whole] & np.uint64(0xFFFFFFFE)).astype(np.uint32))
-    return found
+    np.minimum.at(found.reshape(-1), owner[chosen] * CELLS + cells, (hashed & np.uint64(0xFFFFFFFE)).astype(np.uint32))
+    found[(found != _EMPTY).sum(1) < FEWEST] = _EMPTY
+    return _borrowed(found)
+
+
+def _borrowed(found: Sketches) -> Sketches:
+    """Every empty cell takes the next full one's value to its right, round the end, changed by how far it lies."""
+    twice = np.concatenate([found, found], axis=1)
+    at = np.where(twice != _EMPTY, np.arange(2 * CELLS), 2 * CELLS)
+    nearest = np.minimum.accumulate(at[:, ::-1], axis=1)[:, ::-1][:, :CELLS]
+    far = nearest - np.arange(CELLS)
+    value = np.take_along_axis(twice, np.minimum(nearest, 2 * CELLS - 1), axis=1)
+    # odd times the distance: equal values at equal distances stay equal, others seldom become so; the last bit is kept off all ones
+    moved = (value.astype(np.uint64) + far.astype(np.uint64) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFE)
+    return np.where(nearest < 2 * CELLS, moved.astype(np.uint32), _EMPTY)
 
 
 def _mixed(values: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -58,18 +85,12 @@ def groups(sketches: Iterable[Sketches]) -> Groups:
     parts = list(sketches)
     whole = np.concatenate(parts) if parts else np.zeros((0, CELLS), np.uint32)
     leader = np.arange(len(whole))
-    said = np.flatnonzero((whole != _EMPTY).sum(1) >= BAND)
-    bands = [slice(start, start + BAND) for start in range(0, CELLS, BAND)]
-    for cells in [*bands, slice(0, CELLS)]:  # a short text may fill no band, but its copy fills the same cells
-        band = whole[said, cells].astype(np.uint64)
-        filled = (band != _EMPTY).all(1) | (cells.stop - cells.start == CELLS)
+    said = np.flatnonzero(whole[:, 0] != _EMPTY)
+    for start in range(0, CELLS if len(said) else 0, BAND):
         key = np.zeros(len(said), np.uint64)
-        for column in band.T:
+        for column in whole[said, start : start + BAND].astype(np.uint64).T:
             key = _mixed(key ^ column)
         order = np.argsort(key, kind="stable")
-        order = order[filled[order]]
-        if not len(order):
-            continue
         first = np.concatenate([[True], key[order][1:] != key[order][:-1]])
         head = order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
         one, other = said[head[~first]], said[order[~first]]
@@ -80,9 +101,8 @@ def groups(sketches: Iterable[Sketches]) -> Groups:
 
 
 def similarity(one: Sketches, other: Sketches) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(pairs,) the share of cells that agree, of those that either fills."""
-    filled = (one != _EMPTY) | (other != _EMPTY)
-    share: np.ndarray[Any, np.dtype[np.float64]] = ((one == other) & filled).sum(1) / np.maximum(filled.sum(1), 1)
+    """(pairs,) the share of cells that agree: about the share of windows that two texts have in common."""
+    share: np.ndarray[Any, np.dtype[np.float64]] = ((one == other) & (one != _EMPTY)).mean(1)
     return share
 
 

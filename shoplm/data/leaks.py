@@ -7,7 +7,7 @@ copy or a recoding of the target, or when it holds times after the row's own. Co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,10 +160,35 @@ def _coded(values: pa.Array | pa.ChunkedArray) -> Codes:
     return np.asarray(pc.fill_null(whole.dictionary_encode().indices, -1), np.int64)
 
 
-def crossing_texts(texts: Sequence[str | None], split: np.ndarray[Any, np.dtype[np.str_]]) -> int:
-    """How many texts stand, nearly the same, in more than one split."""
-    group = near.groups([near.sketch(texts)])
+@dataclass(frozen=True)
+class Crossing:
+    """Texts that stand, nearly the same, in more than one split.
+
+    Attributes:
+        rows: all such rows.
+        judged: those of them outside train, of which the answer may have been learnt by heart.
+        of: all rows outside train.
+        examples: pairs of places, from 0, of a row and its repeat outside train; at most two.
+    """
+
+    rows: int = 0
+    judged: int = 0
+    of: int = 0
+    examples: tuple[tuple[int, int], ...] = ()
+
+
+def crossing(sketches: Iterable[near.Sketches], split: np.ndarray[Any, np.dtype[np.str_]]) -> Crossing:
+    """What crosses, by the sketches of all texts in order and the (texts,) split of each; one sort of the texts a band."""
+    group = near.groups(sketches)
     side = np.unique(split, return_inverse=True)[1]
     places = np.unique(group * 3 + side) // 3
-    several = np.unique(places, return_counts=True)
-    return int(np.isin(group, several[0][several[1] > 1]).sum())
+    numbers, sides = np.unique(places, return_counts=True)
+    crosses = np.isin(group, numbers[sides > 1])
+    judged = crosses & (split != "train")
+    _, first = np.unique(group[judged], return_index=True)
+    examples = []
+    for there in np.sort(np.flatnonzero(judged)[first])[:2].tolist():
+        other = np.flatnonzero((group == group[there]) & (split != split[there]))
+        taught = other[split[other] == "train"]
+        examples.append((int((taught if len(taught) else other)[0]), there))
+    return Crossing(int(crosses.sum()), int(judged.sum()), int((split != "train").sum()), tuple(examples))

@@ -21,8 +21,8 @@ from shoplm.errors import DataError, did_you_mean
 Words = np.ndarray[Any, np.dtype[np.str_]]
 
 SPLITS = ("train", "valid", "test")
-Kind = Literal["group", "time", "shopper", "leave_one_out", "cold_items", "source"]
-"""What parts the rows: equal texts stay together, by time, by shopper, each shopper's last act, by item, by source."""
+Kind = Literal["group", "near", "time", "shopper", "leave_one_out", "cold_items", "source"]
+"""What parts the rows: equal texts stay together, nearly equal ones too, by time, by shopper, each shopper's last act, by item, by source."""
 _WORDS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
     "test": "test", "testing": "test",
@@ -234,6 +234,7 @@ class SplitReport:
 
 _PROMISES: dict[Kind, tuple[str, str]] = {
     "group": ("keys stand in more than one split", "no key stands in two of them"),
+    "near": ("groups of nearly equal texts stand in more than one split", "no text stands, nearly the same, in two of them"),
     "time": ("rows teach what is not older than a row that steers or judges", "all that teaches is older than all that judges"),
     "shopper": ("shoppers stand in more than one split", "no shopper stands in two of them"),
     "leave_one_out": (

@@ -30,7 +30,7 @@ class SplitConfig(Config):
     """Share of the rows that are judged once, at the end."""
     split_seed: int = 0
     kind: Kind = "group"
-    """What parts the rows: ``group`` (equal texts stay together), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``."""
+    """What parts the rows: ``group`` (equal texts stay together), ``near`` (nearly equal ones too), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``."""
     held_out: str | None = None
     """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
 

@@ -122,6 +122,8 @@ def training_report(
         findings.append(
             Finding("warning", f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart.")
         )
+    if prepared.repeats:
+        findings.append(Finding("warning", f"{prepared.repeats}; {prepared.repeats.FIX}."))
     place = folder.parent if folder.name == "run" else folder.parent.parent  # of a task among several
     report = Report(
         title=f"{task}: trained",

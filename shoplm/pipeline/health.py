@@ -11,13 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoplm import task as tasks
 from shoplm.data import contract, fakes, leaks
 from shoplm.data.fakes import Marks
 from shoplm.data.health import behaviour, columns, drift, sources
-from shoplm.data.health.finding import Chart, Finding, percent
+from shoplm.data.health.finding import Chart, Finding, Severity, percent
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
 from shoplm.evaluate.shop_page import ShopPage, write_page
+from shoplm.pipeline.config import SplitConfig
+from shoplm.pipeline.dividing import repeats
 
 LOOKED_AT = 20_000
 """Rows of a table in which a leak is looked for."""
@@ -77,6 +80,7 @@ def check(shop: Shop) -> Health:
         charts += drawn
     for name in tables:
         findings += _leaks(view, name)
+    findings += _repeats(view, tables)
     marks = fakes.find(view) if "reviews" in tables else Marks({})
     findings += _fakes(view, marks)
     order = {"wrong": 0, "warning": 1, "note": 2}
@@ -153,6 +157,19 @@ def _leaks(view: View, name: str) -> list[Finding]:
                 )
         break
     return list(found.values())
+
+
+def _repeats(view: View, tables: Sequence[str]) -> list[Finding]:
+    """Texts that would stand in two splits if a task were trained now, with no setting of its own; one task speaks for a table."""
+    reading = {tasks.get(name).subject: tasks.get(name) for name in reversed(tasks.names()) if tasks.get(name).reads}
+    found = []
+    for name in tables:
+        task = reading.get(name)
+        seen = repeats(view, task, task.Settings(), SplitConfig(), None) if task else None
+        if seen:
+            severity: Severity = "warning" if seen.many else "note"
+            found.append(Finding(severity, "repeat", name, "split", str(seen), f"train with {seen.FIX}", seen.found.judged, seen.found.of))
+    return found
 
 
 def _fakes(view: View, marks: Marks) -> list[Finding]:

@@ -27,7 +27,7 @@ from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
-from shoplm.pipeline.dividing import Division, leaking
+from shoplm.pipeline.dividing import Division, Repeats, leaking, repeats
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments, Task
 from shoplm.text.tokenize import Tokenizer, Tokens
@@ -183,6 +183,8 @@ class Prepared:
     """Rows that are longer than what is read."""
     crossing: int
     """Equal texts that stand in more than one split."""
+    repeats: Repeats
+    """Nearly equal ones."""
     notes: Sequence[str] = field(default_factory=tuple)
 
     def at(self, name: str) -> npt.NDArray[np.int64]:
@@ -228,6 +230,9 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     progress.say(f"split by {config.split.kind}: {division.report()}")
     for line in leaking(view, task, settings, config.where):
         progress.say(line)
+    crossing = repeats(view, task, settings, config.split, config.where)
+    if crossing:
+        progress.say(f"warning: {task.subject}: {crossing}; {crossing.FIX}")
     order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)
     split_of = np.concatenate(splits)
     where: dict[int, set[str]] = {}
@@ -239,7 +244,7 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
         raise DataError(f"{task.subject}: {len(ids):,} rows with a text and none with an answer to learn; {_lacking(view, task, whole)}")
     kept = [texts[at] for at in order if at < len(texts) and split_of[at] == "train"]
     return Prepared(
-        joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values())
+        joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values()), crossing
     )
 
 

@@ -77,17 +77,9 @@ def test_a_text_that_was_lightly_changed_still_stands_on_both_sides():
     text = "The jacket arrived two days early and fits perfectly, the lining is warm and the zip runs smoothly every time"
     other = "Completely different words about a kettle that whistles loudly, boils fast and looks good on any stove at home"
     texts = [text, text.replace("perfectly,", "perfectly!!").upper(), other, None]
-    assert leaks.crossing_texts(texts, np.array(["train", "test", "test", "train"])) == 2
-    assert leaks.crossing_texts(texts, np.array(["train", "train", "test", "train"])) == 0
-
-
-@given(st.lists(st.one_of(st.none(), st.text(max_size=120)), max_size=12))
-def test_equal_texts_are_one_group_and_any_text_has_one(texts):
-    group = near.groups([near.sketch(texts)])
-    assert len(group) == len(texts)
-    twice = near.groups([near.sketch(texts), near.sketch(texts)])
-    long = [bool(text) and len("".join(filter(str.isalnum, text.casefold()))) >= near.SHORT for text in texts]
-    said = [(row != near._EMPTY).sum() >= near.BAND for row in near.sketch(texts)]
-    for place, (is_long, is_said) in enumerate(zip(long, said, strict=True)):
-        if is_long and is_said:
-            assert twice[place] == twice[place + len(texts)]
+    found = leaks.crossing([near.sketch(texts)], np.array(["train", "test", "test", "train"]))
+    assert (found.rows, found.judged, found.of, found.examples) == (2, 1, 2, ((0, 1),))
+    assert leaks.crossing([near.sketch(texts)], np.array(["train", "train", "test", "train"])) == leaks.Crossing(of=1)
+    between = leaks.crossing([near.sketch(texts)], np.array(["valid", "test", "test", "train"]))
+    assert (between.rows, between.judged, len(between.examples)) == (2, 2, 1)
+    assert leaks.crossing([], np.array([], "<U5")) == leaks.Crossing()

@@ -9,8 +9,9 @@ from shoplm import task as tasks
 from shoplm.data import contract
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, DataError
+from shoplm.pipeline import dividing
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.dividing import Division, leaking
+from shoplm.pipeline.dividing import Division, leaking, repeats
 from shoplm.pipeline.prepare import moments_of
 
 ROWS = 240
@@ -48,7 +49,7 @@ def divided(shop, *settings, rows=50):
     return np.concatenate(words), pa.concat_tables(keys), division.report()
 
 
-@pytest.mark.parametrize("kind", ["group", "time", "shopper", "leave_one_out", "cold_items", "source"])
+@pytest.mark.parametrize("kind", ["group", "near", "time", "shopper", "leave_one_out", "cold_items", "source"])
 def test_every_kind_keeps_its_promise_and_says_so(kind, shop):
     words, _, report = divided(shop, f"split.kind={kind}")
     assert report.leak_check == 0
@@ -88,3 +89,56 @@ def test_training_names_a_column_that_gives_the_answer_away(shop):
     lines = leaking(shop.view(), task, task.Settings(), None)
     assert len(lines) == 1
     assert lines[0].startswith("leak: reviews: `stars_again`")
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """Every third review is the one before it with other marks and one word more; every sixth row has no words."""
+    random = np.random.default_rng(0)
+    bodies = [" ".join("".join(chr(97 + n) for n in random.integers(0, 26, 6)) for _ in range(15)) for _ in range(ROWS)]
+    for n in range(2, ROWS, 3):
+        bodies[n] = None if n % 6 == 5 else f"{bodies[n - 1].upper()}!! Indeed"
+    made = Shop(tmp_path_factory.mktemp("twins") / "shop", create=True)
+    made.upsert("reviews", pa.table({"review_id": [f"r{n:03d}" for n in range(ROWS)], "item_id": ["i"] * ROWS, "rating": [1.0 + n % 5 for n in range(ROWS)], "body": bodies}))  # fmt: skip
+    return made
+
+
+def seen(shop, kind, where=None):
+    task = tasks.get("sentiment")
+    return repeats(shop.view(), task, task.Settings(), RunConfig.read(["sentiment"], settings=[f"kind={kind}"]).split, where)
+
+
+def test_nearly_equal_texts_on_two_sides_are_counted_and_named_by_row_number_only(twins, monkeypatch):
+    monkeypatch.setattr(dividing, "LOOKED_AT", 7)  # row numbers go on over the parts
+    found = seen(twins, "group")
+    # 40 pairs; a pair parts when its two texts fall on two sides: 1 - .8² - 2 · .1² = .34 of them, 13.6 ± 3; two in valid and test count twice
+    assert 4 <= found.found.judged <= 26
+    assert found.many
+    assert len(found.examples) == 2
+    bodies = twins.view().sql("select body from reviews order by review_id")["body"].to_pylist()
+    for one, other in found.examples:
+        first, second = sorted((bodies[one - 1], bodies[other - 1]), key=len)
+        assert second == f"{first.upper()}!! Indeed"
+    assert not any(word in str(found) for body in bodies if body for word in body.split())
+    assert str(found.examples[0][0]) in str(found)
+
+
+def test_split_kind_near_keeps_nearly_equal_texts_on_one_side_whatever_the_order(twins, monkeypatch):
+    assert not seen(twins, "near")
+    words, rows, report = divided(twins, "kind=near")
+    assert report.leak_check == 0
+    assert min(report.train, report.valid, report.test) > 0
+    place = dict(zip(rows["review_id"].to_pylist(), words.tolist(), strict=True))
+    mixed = Shop(twins.path.parent / "mixed", create=True)
+    whole = twins.view().sql("select review_id, item_id, rating, body from reviews order by hash(review_id)")
+    mixed.upsert("reviews", whole)
+    again, rows, _ = divided(mixed, "kind=near", rows=31)
+    assert dict(zip(rows["review_id"].to_pylist(), again.tolist(), strict=True)) == place
+
+
+def test_beyond_a_number_of_texts_it_says_that_the_others_were_not_compared(twins, monkeypatch):
+    monkeypatch.setattr(dividing, "LOOKED_AT", 30)
+    monkeypatch.setattr(dividing, "TEXTS", 100)
+    found = seen(twins, "group")
+    assert found.texts == 100
+    assert "only the first 100 were compared" in str(found)

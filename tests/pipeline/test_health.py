@@ -90,6 +90,7 @@ ILL = {
     "a device that everybody changed to": ("drift", "device", lambda: {"events": events(2000, device=["desktop" if n < 1300 else "mobile" for n in range(2000)])}),
     "weeks without data": ("drift", "", lambda: {"events": events(2000, event_time=pa.array([START_US + (n + (n > 1000) * 500) * 3_600_000_000 for n in range(2000)], contract.TIME))}),
     "words of another script than said": ("language", "language", lambda: {"reviews": reviews(language=["zh"] * 300)}),
+    "texts that would stand on two sides": ("repeat", "split", lambda: {"reviews": reviews(split=["train" if n % 2 else "test" for n in range(300)], body=[f"{'number ' * 9}{n // 2}{'.!'[n % 2]}" for n in range(300)])}),
     "rows that are too old": ("retention", "event_time", lambda: {"events": events(event_time=pa.array([START_US - (n == 0) * 2000 * DAY_US for n in range(200)], contract.TIME))}),
 }  # fmt: skip
 

@@ -343,3 +343,19 @@ def test_a_run_leaves_its_journal_and_no_scraps(trained):
     page = (out / "run" / "report.html").read_text()
     assert "<script src" not in page
     assert "https://" not in page.replace("https://www.w3.org", "").replace("http://www.w3.org", "")
+
+
+def test_texts_that_nearly_repeat_across_splits_are_a_line_and_a_finding_without_a_word_of_theirs(bert, tmp_path):
+    secret = "Frau Aprikosenbaum wrote that the kettle whistles loudly and looks good on every stove"
+    rows = [f"{secret},5,train", f"{secret.upper()}!!,5,test", "the lid broke after a single day of use and nobody answered the letters,1,train", "good,5,valid", "bad,1,valid"]  # fmt: skip
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(["text,rating,split", *rows, ""]))
+    said = shoplm("train", "sentiment", "--data", file, "--backbone", bert, "--method", "head", "--out", tmp_path / "out", "epochs=1")
+    assert said.code == 0, said.err
+    lines = [line for line in said.err.splitlines() if line.startswith("warning: reviews: 1 of 3 rows that steer or judge")]
+    assert len(lines) == 1
+    assert "rows 1 and 2" in lines[0]
+    assert "split.kind=near" in lines[0]
+    report = (tmp_path / "out" / "run" / "report.html").read_text("utf-8")
+    assert "rows 1 and 2" in report
+    assert "aprikosenbaum" not in (said.err + said.out + report).lower()

@@ -28,6 +28,8 @@ FEWEST = 8
 """So many cells must be filled by the text's own windows: a word said over and over ("good good good") is no text that one copies."""
 NEAR = 0.75
 """Share of equal cells from which two texts count as one."""
+TEXTS = 2_000
+"""Texts that are taken apart at once: some twenty megabytes of windows."""
 _DENSE = ((0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 """First and last code points of kana, Han and Hangul."""
 _EMPTY = np.uint32(0xFFFFFFFF)
@@ -35,6 +37,11 @@ _EMPTY = np.uint32(0xFFFFFFFF)
 
 def sketch(texts: Sequence[str | None]) -> Sketches:
     """(texts, CELLS) uint32; a text that is null, short or one word over and over has the empty sketch, all ones; else no cell is empty."""
+    parts = [_sketched(texts[start : start + TEXTS]) for start in range(0, len(texts), TEXTS)]
+    return np.concatenate(parts) if parts else np.zeros((0, CELLS), np.uint32)
+
+
+def _sketched(texts: Sequence[str | None]) -> Sketches:
     cleaned = ["".join(filter(str.isalnum, text.casefold())) if text else "" for text in texts]
     found = np.full((len(texts), CELLS), _EMPTY, np.uint32)
     lengths = np.array([len(text) for text in cleaned], np.int64)

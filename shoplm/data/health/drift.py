@@ -24,6 +24,9 @@ WEEKS = 4
 """The newest so many weeks are compared with all before."""
 VALUES = 12
 """A column's commonest values, and the rest."""
+MOST = 5000
+"""Different values of a column that are counted, the commonest."""
+_TENTHS = [n / 10 for n in range(1, 10)]
 SHOWN = 60
 """Weeks in a chart."""
 _SKIP = ("event_seq", "turn", "line", "index", "helpful_votes", "frequency")
@@ -103,45 +106,45 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
         for c in table.columns
         if c.name not in _SKIP and c.known not in ("later", "updated_at") and (c.name in _WORDS or (numeric(c) and c.name not in table.key))
     ]
-    found = []
-    clock, edge = name_in_sql(str(table.clock)), f"{since:%Y-%m-%d}"
-    persons: tuple[int, int] | None = None
-    if "user_id" in table.by_name:
-        who = "coalesce(user_id, user_pseudo_id)" if "user_pseudo_id" in table.by_name else "user_id"
-        seen = ask(
-            view,
-            f"select approx_count_distinct({who}) filter ({clock} < timestamp '{edge}') as before, approx_count_distinct({who}) filter ({clock} >= timestamp '{edge}') as after from {table.name}",
-        )[0]
-        persons = (seen["before"], seen["after"]) if seen["before"] and seen["after"] else None
-    for column in chosen:
-        name = name_in_sql(column.name)
+    clock, edge = name_in_sql(str(table.clock)), f"timestamp '{since:%Y-%m-%d}'"
+    who = "coalesce(user_id, user_pseudo_id)" if "user_pseudo_id" in table.by_name else "user_id" if "user_id" in table.by_name else None
+    asked = [f"approx_count_distinct({who}) filter ({clock} {side} {edge}) as {name}" for side, name in (("<", "early"), (">=", "late")) if who]
+    for place, column in enumerate(chosen):
         if numeric(column):
-            cuts = ask(
-                view,
-                f"select approx_quantile(cast({name} as double), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]) as q from {table.name} where {clock} < timestamp '{edge}'",
-            )[0]["q"]
-            if not cuts:
-                continue
-            edges = sorted(set(cuts))
-            part = f"list_sum(list_transform([{', '.join(repr(float(cut)) for cut in edges)}], lambda e: case when cast({name} as double) > e then 1 else 0 end))"
-        else:
-            part = f"cast({name} as varchar)"
-        rows = ask(
-            view,
-            f"""select cast({part} as varchar) as part, count(*) filter ({clock} < timestamp '{edge}') as before, count(*) filter ({clock} >= timestamp '{edge}') as after
-                from {table.name} where {name} is not null and {clock} is not null group by 1 order by count(*) desc limit 5000""",
-        )
-        before, after = sum(row["before"] for row in rows), sum(row["after"] for row in rows)
+            asked.append(f"approx_quantile(cast({name_in_sql(column.name)} as double), {_TENTHS}) filter ({clock} < {edge}) as q{place}")
+    cuts = ask(view, f"select {', '.join(asked)} from {table.name}")[0] if asked else {}
+    parts: dict[int, str] = {}
+    for place, column in enumerate(chosen):
+        name = name_in_sql(column.name)
+        if not numeric(column):
+            parts[place] = f"cast({name} as varchar)"
+        elif cuts[f"q{place}"]:
+            above = [f"cast(cast({name} as double) > {float(cut)!r} as utinyint)" for cut in sorted(set(cuts[f"q{place}"]))]
+            parts[place] = f"cast({' + '.join(above)} as varchar)"
+    if not parts:
+        return []
+    # one pass over the table for all columns: each grouping set counts one of them
+    listed = ", ".join(f"p{place}" for place in parts)
+    seen = ask(
+        view,
+        f"""select grouping({listed}) as which, coalesce({listed}) as part, count(*) filter (is_early) as early, count(*) filter (not is_early) as late from (
+              select {", ".join(f"{part} as p{place}" for place, part in parts.items())}, {clock} < {edge} as is_early from {table.name} where {clock} is not null)
+            group by grouping sets ({", ".join(f"(p{place})" for place in parts)}) having coalesce({listed}) is not null
+            qualify row_number() over (partition by which order by count(*) desc, part) <= {MOST} order by which, early + late desc, part""",
+    )
+    found = []
+    for order, place in enumerate(parts):
+        mine = (1 << len(parts)) - 1 - (1 << (len(parts) - 1 - order))  # a bit is 0 where the set groups by that column
+        rows = [row for row in seen if row["which"] == mine]
+        before, after = sum(row["early"] for row in rows), sum(row["late"] for row in rows)
         if before < 50 or after < 50:
             continue
         heads, rest = rows[:VALUES], rows[VALUES:]
-        cells = [(row["before"], row["after"]) for row in heads] + (
-            [(sum(r["before"] for r in rest), sum(r["after"] for r in rest))] if rest else []
-        )
+        cells = [(row["early"], row["late"]) for row in heads] + ([(sum(r["early"] for r in rest), sum(r["late"] for r in rest))] if rest else [])
         if len(cells) < 2:
             continue
         shares = [((a + 0.5) / (before + 0.5 * len(cells)), (b + 0.5) / (after + 0.5 * len(cells))) for a, b in cells]
         psi = sum((q - p) * math.log(q / p) for p, q in shares)
-        n, m = persons or (before, after)
-        found.append((column.name, psi, float(chi2.ppf(0.95, len(cells) - 1)) * (1 / n + 1 / m)))
+        n, m = (cuts["early"], cuts["late"]) if cuts.get("early") and cuts.get("late") else (before, after)
+        found.append((chosen[place].name, psi, float(chi2.ppf(0.95, len(cells) - 1)) * (1 / n + 1 / m)))
     return found

@@ -6,6 +6,7 @@ The twelve categories are the same in every language; only the words differ.
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ START_US = 1_719_792_000_000_000
 """2024-07-01T00:00:00Z, a Monday: the first day of every simulated shop."""
 VARIANTS = 0.3
 """Share of products that are another colour of one that is there already."""
+
+EVERY_UNNAMED = 11
+"""Among so many products one has a title that does not say what it is (`Wexley Harbour, Black`); its variants neither."""
+EVERY_VAGUE = 3
+"""Among so many of those one has a description that does not say it either."""
 
 BUYING = ("delivery", "packaging", "price", "service")
 """What every purchase has in common."""
@@ -164,6 +170,15 @@ def _product(
         if title not in taken:
             break
     clauses = grammar.say("description", rng, words, category)
+    kind = words["noun"].lower()
+    if number % EVERY_UNNAMED == 7 if first is None else kind not in first.title.lower():
+        # from words that its variants share, and apart from `rng`: the rest of the world stays what it was
+        own_draws = np.random.default_rng(zlib.crc32("".join(words[name] for name in ("brand", "style", "material", "feature")).encode()))
+        line = grammar.say("Line", own_draws)
+        title = f"{words['brand']} {line}, {words['color'].title()}" if language == "en" else f"{words['brand']}「{line}」{words['color']}"
+        title = title if title not in taken else f"{title} {number}"
+        if own_draws.random() < 1 / EVERY_VAGUE:
+            clauses = grammar.say("ending", own_draws, words, category)
     weak, strong = rng.permutation(len(shape.aspects))[:2]
     quality = 0.6 * known[words["brand"]] + 0.8 * float(rng.normal())
     name = f"{words['sku']}-{10_000 + number * 37}"

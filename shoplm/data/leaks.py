@@ -7,7 +7,7 @@ copy or a recoding of the target, or when it holds times after the row's own. Co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -93,7 +93,9 @@ def _numbered(key: pa.Array) -> pa.Array:
 
 def _digests(texts: pa.Array) -> pa.Array:
     """128 bits of each text, the same in every process."""
-    return pa.array([None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()], pa.string())
+    return pa.array(
+        [None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()], pa.string()
+    )
 
 
 def _first_of(digests: pa.Array, group: near.Groups) -> pa.Array:

@@ -168,7 +168,9 @@ def _repeats(view: View, tables: Sequence[str]) -> list[Finding]:
         seen = repeats(view, task, task.Settings(), SplitConfig(), None) if task else None
         if seen:
             severity: Severity = "warning" if seen.many else "note"
-            found.append(Finding(severity, "repeat", name, "split", str(seen), f"train with {seen.FIX}", seen.found.judged, seen.found.of))
+            found.append(
+                Finding(severity, "repeat", name, "split", str(seen), f"when you train, {seen.FIX}", seen.found.judged, seen.found.of)
+            )
     return found
 
 

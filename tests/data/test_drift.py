@@ -40,7 +40,9 @@ def test_the_index_of_every_column_is_that_of_its_own_counts(tmp_path):
             if value is not None:
                 counts.setdefault(value, [0, 0])[is_after] += 1
         cells = [pair for _, pair in sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0]))]
-        cells = cells[: drift.VALUES] + ([[sum(column) for column in zip(*cells[drift.VALUES :], strict=True)]] if cells[drift.VALUES :] else [])
+        cells = cells[: drift.VALUES] + (
+            [[sum(column) for column in zip(*cells[drift.VALUES :], strict=True)]] if cells[drift.VALUES :] else []
+        )
         whole = [sum(column) for column in zip(*cells, strict=True)]
         p, q = ([(pair[side] + 0.5) / (whole[side] + 0.5 * len(cells)) for pair in cells] for side in (0, 1))
         assert found[name] == pytest.approx(sum((b - a) * math.log(b / a) for a, b in zip(p, q, strict=True)), rel=1e-12)

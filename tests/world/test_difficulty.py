@@ -85,11 +85,15 @@ def test_counted_words_find_some_of_the_intents_and_not_all(talk):
 
 @pytest.mark.parametrize(("reads", "most"), [(("title",), 0.985), (("title", "description"), 0.995)])
 def test_counted_words_find_nearly_every_category_and_not_all(goods, reads, most):
-    whole = {row["item_group_id"] or row["id"]: row for row in goods.rows["products"]}.values()  # a colour of another one would be known by heart
+    whole = {
+        row["item_group_id"] or row["id"]: row for row in goods.rows["products"]
+    }.values()  # a colour of another one would be known by heart
     texts, labels = [" ".join(row[name] or "" for name in reads) for row in whole], [row["product_type"] for row in whole]
     assert len(set(labels)) == 12
     # one title in eleven does not say what the thing is; with the description one in thirty-three; the rest is easy, as on real feeds (.965)
-    found = cross_val_predict(LinearSVC(C=1.0), goods.words().fit_transform(texts), labels, cv=4)  # all of them judged: one in thirty-three is rare
+    found = cross_val_predict(
+        LinearSVC(C=1.0), goods.words().fit_transform(texts), labels, cv=4
+    )  # all of them judged: one in thirty-three is rare
     assert 0.85 < f1_score(labels, found, average="macro") < most
 
 
@@ -104,7 +108,9 @@ def test_counted_words_of_what_they_looked_at_tell_some_traits_and_not_all(acts)
     areas = []
     for trait in TRAITS:
         has = np.array([bool(row[f"trait_{trait}"]) for row in shoppers])
-        said = cross_val_predict(LogisticRegression(C=3, class_weight="balanced", max_iter=500), counted, has, cv=4, method="decision_function")
+        said = cross_val_predict(
+            LogisticRegression(C=3, class_weight="balanced", max_iter=500), counted, has, cv=4, method="decision_function"
+        )
         areas.append(roc_auc_score(has, said))
     # chance is .5; of 300 shoppers with 50 of a trait one area is known to .04, the mean of six to .017
     assert 0.58 < np.mean(areas) < 0.9

@@ -108,7 +108,9 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
     ]
     clock, edge = name_in_sql(str(table.clock)), f"timestamp '{since:%Y-%m-%d}'"
     who = "coalesce(user_id, user_pseudo_id)" if "user_pseudo_id" in table.by_name else "user_id" if "user_id" in table.by_name else None
-    asked = [f"approx_count_distinct({who}) filter ({clock} {side} {edge}) as {name}" for side, name in (("<", "early"), (">=", "late")) if who]
+    asked = [
+        f"approx_count_distinct({who}) filter ({clock} {side} {edge}) as {name}" for side, name in (("<", "early"), (">=", "late")) if who
+    ]
     for place, column in enumerate(chosen):
         if numeric(column):
             asked.append(f"approx_quantile(cast({name_in_sql(column.name)} as double), {_TENTHS}) filter ({clock} < {edge}) as q{place}")
@@ -140,7 +142,9 @@ def _columns(view: View, table: contract.Table, since: Any) -> list[tuple[str, f
         if before < 50 or after < 50:
             continue
         heads, rest = rows[:VALUES], rows[VALUES:]
-        cells = [(row["early"], row["late"]) for row in heads] + ([(sum(r["early"] for r in rest), sum(r["late"] for r in rest))] if rest else [])
+        cells = [(row["early"], row["late"]) for row in heads] + (
+            [(sum(r["early"] for r in rest), sum(r["late"] for r in rest))] if rest else []
+        )
         if len(cells) < 2:
             continue
         shares = [((a + 0.5) / (before + 0.5 * len(cells)), (b + 0.5) / (after + 0.5 * len(cells))) for a, b in cells]

@@ -80,7 +80,10 @@ def personalize(rows, folder):
              "EVENT_VALUE": row["sales_value"]} for row in rows.to_pylist()]  # fmt: skip
     products = [{"ITEM_ID": row["product_id"], "CATEGORY_L1": row["department"], "CATEGORY_L2": row["product_category"], "CATEGORY_L3": row["product_type"],
                  "BRAND": row["brand"], "PACKAGE": row["package_size"]} for row in pq.read_table(ROOT / "complete_journey_profiles" / "products.parquet").slice(0, ROWS).to_pylist()]  # fmt: skip
-    users = [{"USER_ID": row.pop("household_id"), **row} for row in pq.read_table(ROOT / "complete_journey_profiles" / "households.parquet").to_pylist()]
+    users = [
+        {"USER_ID": row.pop("household_id"), **row}
+        for row in pq.read_table(ROOT / "complete_journey_profiles" / "households.parquet").to_pylist()
+    ]
     return [*table(folder / "interactions.csv", acts), *table(folder / "items.csv", products), *table(folder / "users.csv", users)]
 
 
@@ -117,7 +120,10 @@ def amazon_meta(rows, folder):
 
 
 def merchant(rows, folder):
-    feed = [{"id": row["offer_id"], "title": row["title"], "product type": row["category"], "item group id": row["cluster_id"]} for row in rows.to_pylist()]
+    feed = [
+        {"id": row["offer_id"], "title": row["title"], "product type": row["category"], "item group id": row["cluster_id"]}
+        for row in rows.to_pylist()
+    ]
     return table(folder / "feed.txt", feed, "\t")
 
 

@@ -354,25 +354,6 @@ def _listed(values: str) -> str:
     return f"list_filter(list_transform({values}, lambda v: trim(v, {_SPACE})), lambda v: v IS NOT NULL AND v <> '')"
 
 
-def canonical(columns: Iterable[Column], full: Collection[str]) -> str:
-    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow.
-
-    Each value stands between its column's name and a NUL, which no value holds. Numbers stand as the whole number that
-    their IEEE bits make, times as microseconds (see ``waiting.digests``).
-
-    Args:
-        columns: what is to be said, in this order.
-        full: columns without any null; they cost less, the text is the same.
-    """
-    parts = []
-    for column in columns:
-        name = name_in_sql(column.name)
-        value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
-        head = text_in_sql(column.name + "=")
-        parts.append(f"{head}, {value}, chr(0)" if column.name in full else f"{head} || {value} || chr(0)")
-    return "concat(" + ", ".join(parts) + ")"
-
-
 def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], proved: Mapping[str, bool]) -> list[Rule]:
     """Every way in which a row can break the contract, most basic first.
 

@@ -382,8 +382,8 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], prov
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
-        if any(proved.get(name) for name in group):
-            continue
+        if any(proved.get(name) for name in group) or (any(name in proved for name in group) and not any(name in sources for name in group)):
+            continue  # where all of them are proved, rows without any are in doubt, and asked by themselves
         filled = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in group)
         words = ", ".join(group)
         found.append(Rule(filled, group[0], f"is missing, and so is every other of {words}", f"fill at least one of {words}"))

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from shoplm.data import contract, convert
 from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
-from shoplm.data.direct import Proof, direct
+from shoplm.data.direct import Flags, Proof, direct
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault, Guard
 from shoplm.data.waiting import Entries, Pile, Waiting, digests, entries
 from shoplm.errors import DataError, did_you_mean
@@ -136,21 +136,20 @@ class Staging:
             faults, wrong = [*chunk.faults, *unread.values()], np.zeros(rows.num_rows, bool)
             wrong[list(unread)] = True
             proved = {name: proof.values for name, proof in proofs.items()}
-            if len(doubted):  # asked by themselves, as if nothing were known of them
+            if len(doubted):  # asked by themselves
                 few = rows.take(pa.array(doubted))
-                plan = Plan.of(shape, rows.schema, {}, chunk.untyped)
+                sure = {name: proof.values for name, proof in proofs.items() if proof.doubt is None}
+                plan = Plan.of(shape, rows.schema, sure, chunk.untyped)
                 answers, bad = _asked(con, plan, few)
                 faults += _faults(chunk, few, plan, bad, doubted, unread)
                 wrong[doubted[bad["_i"].to_numpy()]] = True
-                proved = _settled(proofs, doubted, _whole(shape.table, answers, {}))
+                proved = _settled(proofs, doubted, answers)
             plan = Plan.of(shape, rows.schema, proved, chunk.untyped)
             converted, bad = _asked(con, plan, rows)
             bad = bad.filter(pa.array(~np.isin(bad["_i"].to_numpy(), doubted)))
             faults += _faults(chunk, rows, plan, bad, np.arange(rows.num_rows), unread)
             wrong[bad["_i"].to_numpy()] = True
-            good = _whole(shape.table, converted, proved)
-            if wrong.any():
-                good = good.filter(pa.array(~wrong))
+            good = _whole(shape.table, converted, proved, wrong)
             unknown, attributes = _measured(con, plan, good)
             if self.guard is not None:
                 good = _guarded(self.guard, shape.table, good)
@@ -194,7 +193,8 @@ class Staging:
             self._quarantine(chunk.table, staged, chunk.file, faults)
 
     def _shown(self, fault: Fault) -> Fault:
-        return replace(fault, seen=self._words(fault.seen)[:SEEN_LENGTH])
+        seen = self._words(fault.seen)[:SEEN_LENGTH]
+        return fault if seen == fault.seen else replace(fault, seen=seen)
 
     def _words(self, text: str) -> str:
         return self.guard.words(text) if self.guard is not None and text else text
@@ -234,8 +234,9 @@ def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
         if group and all(name in proofs for name in group):
             gap = np.logical_and.reduce([pc.is_null(proofs[name].values).to_numpy(zero_copy_only=False) for name in group])
             if gap.any():
-                first = proofs[group[0]]
-                proofs[group[0]] = Proof(first.values, gap if first.doubt is None else gap | first.doubt)
+                for name in group:
+                    proof = proofs[name]
+                    proofs[name] = Proof(proof.values, gap if proof.doubt is None else gap | proof.doubt)
     doubted = np.flatnonzero(np.logical_or.reduce([np.zeros(rows.num_rows, bool), *(p.doubt for p in proofs.values() if p.doubt is not None)]))
     if len(doubted) > rows.num_rows * DOUBTED:
         proofs, doubted = {name: proof for name, proof in proofs.items() if proof.doubt is None}, doubted[:0]
@@ -254,7 +255,7 @@ def _settled(proofs: Mapping[str, Proof], doubted: Places, answers: pa.Table) ->
         if proof.doubt is not None:
             mask = np.zeros(len(proof.values), bool)
             mask[doubted] = True
-            found[name] = pc.replace_with_mask(proof.values, pa.array(mask), answers[name].combine_chunks())
+            found[name] = pc.replace_with_mask(proof.values, pa.array(mask), answers[name].combine_chunks().cast(proof.values.type))
     return found
 
 
@@ -265,16 +266,18 @@ def _asked(con: duckdb.DuckDBPyConnection, plan: Plan, rows: pa.Table) -> tuple[
     return converted, converted.filter(pc.is_valid(converted["_fault"])).select(["_i", "_fault"])
 
 
-def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.Array]) -> pa.Table:
-    """All contract columns in the contract's types."""
-    rows, arrays = converted.num_rows, []
+def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.Array], wrong: Flags) -> pa.Table:
+    """All contract columns in the contract's types, without the rows that are wrong."""
+    keep, rows, arrays = pa.array(~wrong) if wrong.any() else None, len(wrong) - int(wrong.sum()), []
     for column in table.columns:
-        if column.name in proved:
-            arrays.append(pa.chunked_array([proved[column.name]]))
-        elif column.name in converted.schema.names:
-            arrays.append(converted[column.name].cast(column.type))
-        else:
-            arrays.append(pa.chunked_array([pa.nulls(rows, column.type)]))
+        values = proved.get(column.name)
+        if values is None and column.name in converted.schema.names:
+            values = converted[column.name].cast(column.type)
+        if values is None:
+            values = pa.nulls(rows, column.type)
+        elif keep is not None:
+            values = values.filter(keep)
+        arrays.append(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values]))
     return pa.Table.from_arrays(arrays, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
 
 

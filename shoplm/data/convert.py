@@ -316,8 +316,8 @@ class Source:
 def json_type(literal: str) -> str:
     """SQL: the DuckDB type of a JSON literal, null for none."""
     return (
-        f"CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' "
-        f"WHEN 'DOUBLE' THEN 'DOUBLE' WHEN 'NULL' THEN NULL ELSE CASE WHEN {literal} IS NOT NULL THEN 'VARCHAR' END END"
+        f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' "
+        f"WHEN 'DOUBLE' THEN 'DOUBLE' WHEN 'NULL' THEN NULL END END"
     )
 
 

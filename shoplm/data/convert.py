@@ -297,6 +297,11 @@ class Source:
             return f"CASE WHEN isfinite({self.sql}) THEN {literal} END"
         return f"CASE WHEN {self.sql} IS NOT NULL THEN {literal} END"
 
+    def counted(self, untyped: bool) -> str:
+        """SQL: anything that is null where ``as_json`` is; the value itself where that does, for it need not be written down."""
+        plain = not self.json and not (self.words and untyped) and not pt.is_floating(self.type)
+        return self.sql if plain else self.as_json(untyped)
+
     def json_types(self, untyped: bool) -> str:
         """SQL aggregate: the distinct DuckDB types of the values, as a list, such as ``['BIGINT']``."""
         one = ""
@@ -316,8 +321,8 @@ class Source:
 def json_type(literal: str) -> str:
     """SQL: the DuckDB type of a JSON literal, null for none."""
     return (
-        f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' "
-        f"WHEN 'DOUBLE' THEN 'DOUBLE' WHEN 'NULL' THEN NULL END END"
+        f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' "
+        f"WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' WHEN 'DOUBLE' THEN 'DOUBLE' END END"
     )
 
 
@@ -382,7 +387,9 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], prov
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
-        if any(proved.get(name) for name in group) or (any(name in proved for name in group) and not any(name in sources for name in group)):
+        if any(proved.get(name) for name in group) or (
+            any(name in proved for name in group) and not any(name in sources for name in group)
+        ):
             continue  # where all of them are proved, rows without any are in doubt, and asked by themselves
         filled = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in group)
         words = ", ".join(group)

@@ -359,7 +359,9 @@ class _Output:
 
 def _layout(table: contract.Table) -> dict[str, Any]:
     """How the values lie in a file: ids, times and amounts hardly repeat, so a dictionary of them is made for nothing."""
-    words = [column.name for column in table.columns if column.type == contract.WHOLE or (column.type == contract.TEXT and not column.is_id)]
+    words = [
+        column.name for column in table.columns if column.type == contract.WHOLE or (column.type == contract.TEXT and not column.is_id)
+    ]
     return {"compression": "zstd", "compression_level": 1, "use_dictionary": [*words, "source"],
             "write_statistics": [table.clock] if table.clock else False}  # fmt: skip
 

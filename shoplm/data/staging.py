@@ -237,7 +237,9 @@ def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
                 for name in group:
                     proof = proofs[name]
                     proofs[name] = Proof(proof.values, gap if proof.doubt is None else gap | proof.doubt)
-    doubted = np.flatnonzero(np.logical_or.reduce([np.zeros(rows.num_rows, bool), *(p.doubt for p in proofs.values() if p.doubt is not None)]))
+    doubted = np.flatnonzero(
+        np.logical_or.reduce([np.zeros(rows.num_rows, bool), *(p.doubt for p in proofs.values() if p.doubt is not None)])
+    )
     if len(doubted) > rows.num_rows * DOUBTED:
         proofs, doubted = {name: proof for name, proof in proofs.items() if proof.doubt is None}, doubted[:0]
     for group in groups:  # SQL can only tell that all are missing if it sees all of them
@@ -354,7 +356,7 @@ class Plan:
         rules = tuple(convert.rules(table, sources, shape.made, whole_rows))
         cases = " ".join(f"WHEN {rule.sql} THEN {number}" for number, rule in enumerate(rules))
         fault = f"CASE {cases} END" if cases else "CAST(NULL AS INTEGER)"
-        measures = ", ".join(f"count({s.as_json(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
+        measures = ", ".join(f"count({s.counted(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
         proved_places = {schema.get_field_index(found[name]) for name in proved}
         places = {schema.get_field_index(theirs) for ours, theirs in found.items() if ours not in proved}
         return Plan(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -161,7 +162,7 @@ def test_a_label_that_stands_outside_train_alone_is_refused(name):
     head = next(iter(specs))
     labels = pa.array([*specs[head].labels, "unheard of"])
     split = np.array(["train"] * (len(labels) - 1) + ["test"])
-    prepared = Prepared(Tokens.join([]), {head: labels}, split, [], 0, 0)
+    prepared = Prepared(Tokens.join([]), {head: labels}, split, [], 0, 0, mock.sentinel.repeats)
     with pytest.raises(DataError, match="`unheard of`"):
         refuse_unseen(prepared, specs, tasks.get(name).subject)
 

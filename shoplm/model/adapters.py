@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
 from torch import nn
@@ -19,11 +19,11 @@ from shoplm.model import bottleneck, peft_kinds
 from shoplm.model.backbone import Backbone
 
 Method = Literal["full", "lora", "adalora", "prefix", "bottleneck", "head"]
-METHODS: tuple[Method, ...] = ("full", "lora", "adalora", "prefix", "bottleneck", "head")
-KEPT: tuple[Method, ...] = ("lora", "adalora", "prefix", "bottleneck")
-"""Those that leave the backbone as it was and keep a folder of their own in a bundle."""
+METHODS: tuple[Method, ...] = get_args(Method)
 PEFT: tuple[Method, ...] = ("lora", "adalora", "prefix")
 """Those whose folder plain ``peft`` loads."""
+KEPT: tuple[Method, ...] = (*PEFT, "bottleneck")
+"""Those that leave the backbone as it was and keep a folder of their own in a bundle."""
 
 
 class AdapterConfig(Config):
@@ -170,7 +170,7 @@ def choose(backbone: Backbone, name: str, method: Method) -> None:
     """Let the adapter ``name`` answer from now on; nothing to do for a method that keeps none."""
     if method == "bottleneck":
         bottleneck.choose(backbone, name)
-    elif method in KEPT:
+    elif method in PEFT:
         peft_kinds.choose(backbone, name)
 
 
@@ -178,7 +178,7 @@ def save(backbone: Backbone, folder: Path, name: str, method: Method) -> None:
     """Write the adapter ``name`` into ``folder``; nothing for a method that keeps none."""
     if method == "bottleneck":
         bottleneck.save(backbone, folder, name)
-    elif method in KEPT:
+    elif method in PEFT:
         peft_kinds.save(backbone, folder, name)
 
 
@@ -190,7 +190,7 @@ def load(backbone: Backbone, folder: Path, name: str, method: Method) -> None:
     """
     if method == "bottleneck":
         bottleneck.load(backbone, folder, name)
-    elif method in KEPT:
+    elif method in PEFT:
         peft_kinds.load(backbone, folder, name)
 
 

@@ -103,6 +103,13 @@ class Backbone(nn.Module):
         return weight
 
     @property
+    def base(self) -> nn.Module:
+        """The model itself, whatever ``peft`` has put around it."""
+        model: Any = self.model
+        found: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+        return found
+
+    @property
     def layers(self) -> nn.ModuleList:
         """The transformer layers, bottom first."""
         return self._layers
@@ -133,8 +140,7 @@ class Backbone(nn.Module):
         """(L, layers · 2, heads, D / heads) what the pre-trained model keeps in every layer of one text's ids (1, L)."""
         from transformers import DynamicCache
 
-        model: Any = self.model
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base: Any = self.base
         learning, cache = base.training, DynamicCache()
         self._switch(ids)
         base.eval()(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -111,13 +110,6 @@ def places(backbone: Backbone) -> Iterator[tuple[str, Bottleneck]]:
                 yield f"layers.{number}.{path}", module
 
 
-def parameters(backbone: Backbone, name: str) -> Iterator[nn.Parameter]:
-    """What learns of the adapter ``name``."""
-    for _, module in places(backbone):
-        if name in module.pairs:
-            yield from module.pairs[name].parameters()
-
-
 def choose(backbone: Backbone, name: str) -> None:
     """Let the adapter ``name`` answer from now on."""
     for _, module in places(backbone):
@@ -150,14 +142,12 @@ def load(backbone: Backbone, folder: Path, name: str) -> None:
         layout = json.loads((folder / CONFIG).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS)
         _grow(backbone, layout["placement"], name, int(layout["cut"]), int(layout["size"]))
-        with torch.no_grad():
-            for path, module in places(backbone):
-                if name in module.pairs:
-                    module.pairs[name].load_state_dict({key: tensors.pop(f"{path}.{key}") for key in module.pairs[name].state_dict()})
+        for path, module in places(backbone):
+            if name in module.pairs:
+                pair = module.pairs[name].requires_grad_(False)
+                pair.load_state_dict({key: tensors.pop(f"{path}.{key}") for key in pair.state_dict()})
         if tensors:
             raise ValueError(f"no place for {next(iter(tensors))}")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ConfigError) as error:
         raise BundleError(f"{folder}: not an adapter for backbone `{backbone.name}` ({str(error).splitlines()[0][:200]})") from None
-    for parameter in parameters(backbone, name):
-        parameter.requires_grad_(False)
     choose(backbone, name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from shoplm.errors import BundleError, ConfigError, did_you_mean
 from shoplm.model.backbone import Backbone
@@ -64,11 +64,8 @@ def add_prefix(backbone: Backbone, config: AdapterConfig, name: str) -> None:
             f"`method: prefix`: num_virtual_tokens={count} and texts of {longest} tokens need {count + longest} positions, the backbone has "
             f"{backbone.positions}; set max_length={max(8, backbone.positions - count)}"
         )
-    first = (
-        None
-        if config.prefix_init != "text"
-        else _words(backbone, f"the {name} of this text :" if config.prefix_text is None else config.prefix_text, count)
-    )
+    text = f"the {name} of this text :" if config.prefix_text is None else config.prefix_text
+    first = _words(backbone, text, count) if config.prefix_init == "text" else None
     with _peft() as peft:
         wanted = peft.PrefixTuningConfig(
             num_virtual_tokens=count, prefix_projection=config.prefix_init == "projection", encoder_hidden_size=backbone.width, **_common(peft, backbone)
@@ -114,12 +111,10 @@ def _linear_names(backbone: Backbone, wanted: Sequence[str] | None, cut: int, me
     Raises:
         ConfigError: there is none.
     """
-    model: Any = backbone.model
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
     learning = {id(module) for layer in backbone.layers[cut:] for module in layer.modules()}
     every = [
         path.replace(".base_layer", "")  # of an earlier task's adapter
-        for path, module in base.named_modules()
+        for path, module in backbone.base.named_modules()
         if id(module) in learning
         and type(module).__name__ in ("Linear", "Conv1D")
         and not any(part.startswith("lora_") for part in path.split("."))
@@ -154,15 +149,13 @@ class Ranks:
         self._allocator.reset_ipt()
         mark = f".{self._tuner.trainable_adapter_name}"
         self._factors = [tensor for key, tensor in self._tuner.named_parameters() if key.endswith((f"lora_A{mark}", f"lora_B{mark}"))]
-        self._eyes: dict[int, Tensor] = {}
 
     def penalty(self) -> Tensor:
         """``orth_reg_weight`` times the mean Frobenius distance of PᵀP and QQᵀ from the identity."""
         far = []
         for factor in self._factors:
             square = factor @ factor.T if factor.shape[0] <= factor.shape[1] else factor.T @ factor
-            eye = self._eyes.setdefault(len(square), torch.eye(len(square)))
-            far.append(torch.linalg.matrix_norm(square - eye))
+            far.append(torch.linalg.matrix_norm(square - torch.eye(len(square))))
         return torch.stack(far).mean() * float(self._config.orth_reg_weight)
 
     def after(self, step: int) -> None:
@@ -285,11 +278,10 @@ def load(backbone: Backbone, folder: Path, name: str) -> None:
                 model.load_adapter(str(folder), adapter_name=name)
             else:
                 backbone.model = peft.PeftModel.from_pretrained(model, str(folder), adapter_name=name)
-            config: Any = backbone.model
-            config = config.peft_config[name]
         except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
             raise BundleError(f"{folder}: not an adapter for backbone `{backbone.name}` ({str(error).splitlines()[0][:200]})") from None
-    if config.is_prompt_learning:
+    loaded: Any = backbone.model
+    if loaded.peft_config[name].is_prompt_learning:
         backbone.takes_parts = False
 
 

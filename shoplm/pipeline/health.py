@@ -20,10 +20,8 @@ from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
 from shoplm.evaluate.shop_page import ShopPage, write_page
 from shoplm.pipeline.config import SplitConfig
-from shoplm.pipeline.dividing import repeats
+from shoplm.pipeline.dividing import LOOKED_AT, repeats
 
-LOOKED_AT = 20_000
-"""Rows of a table in which a leak is looked for."""
 _TARGETS: Mapping[str, tuple[str, ...]] = {
     "reviews": ("rating",), "chats": ("intent", "csat"), "ads": ("clicked", "converted"), "orders": ("status",),
 }  # fmt: skip

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from shoplm.data import manifest
 from shoplm.data.drain import DrainReport, drain
-from shoplm.data.maintenance import Cleared
+from shoplm.data.maintenance import TABLES, Cleared
 from shoplm.data.shop import Removed, Shop
-from shoplm.data.store import Store
+from shoplm.data.store import Store, now_us
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,9 @@ def tend(shop: Shop, *, draining: bool = False, retaining: bool = False, compact
             drained = drain(store, shop)
         finally:
             store.close()
-    removed = shop.retain(time.time_ns() // 1000) if retaining else None
+    removed = shop.retain(now_us()) if retaining else None
     if compacting:
         shop.compact()
     cleared = None if keep is None else shop.forget(keep)
-    files = [file.stat().st_size for file in shop.path.glob("tables/*/*.parquet")]
+    files = [file.stat().st_size for file in (shop.path / TABLES).glob("*/*.parquet")]
     return Upkeep(drained, removed, compacting, cleared, tuple(shop.versions()), sum(shop.counts().values()), len(files), sum(files))

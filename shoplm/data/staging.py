@@ -230,13 +230,14 @@ def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
         if proof is not None:
             proofs[ours] = proof
     groups = [[name for name in group if name in shape.found or name in shape.constants] for group in shape.table.any_of]
-    for group in groups:  # a row needs one of these
-        if group and all(name in proofs for name in group):
-            gap = np.logical_and.reduce([pc.is_null(proofs[name].values).to_numpy(zero_copy_only=False) for name in group])
-            if gap.any():
-                for name in group:
-                    proof = proofs[name]
-                    proofs[name] = Proof(proof.values, gap if proof.doubt is None else gap | proof.doubt)
+    for group in groups:  # a row needs one of these, so a doubt about one of them is a doubt about all
+        known = [proofs[name] for name in group if name in proofs]
+        doubts = [proof.doubt for proof in known if proof.doubt is not None]
+        if known and len(known) == len(group):
+            gap = np.logical_and.reduce([pc.is_null(proof.values).to_numpy(zero_copy_only=False) for proof in known])
+            doubts += [gap] if gap.any() else []
+        if doubts:
+            proofs |= {name: Proof(proofs[name].values, np.logical_or.reduce(doubts)) for name in group if name in proofs}
     doubted = np.flatnonzero(
         np.logical_or.reduce([np.zeros(rows.num_rows, bool), *(p.doubt for p in proofs.values() if p.doubt is not None)])
     )

@@ -97,24 +97,50 @@ def test_one_doubtful_row_leaves_the_proof_of_the_others():
     assert long.doubt.tolist() == [False, True]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    prices=st.lists(st.one_of(st.none(), st.floats(), st.integers(-5, 99).map(lambda n: n / 4), st.just(19.99)), min_size=8, max_size=8),
-    users=st.lists(st.sampled_from(["u", "", None, "x" * 257]), min_size=8, max_size=8),
+def few(values):
+    """Mostly right values and seldom another, so that rows in doubt stay few."""
+    return st.lists(values, min_size=8, max_size=8)
+
+
+AMOUNTS = few(st.one_of(st.none(), st.floats(), st.integers(-5, 99).map(lambda n: n / 4), st.just(19.99))).map(
+    lambda v: pa.array(v, pa.float64())
 )
-def test_rows_in_doubt_are_told_apart_as_sql_alone_tells_them(prices, users):
-    rows = pa.table(
-        {
-            "event_time": [0] * 8,
-            "event_name": ["view_item"] * 7 + [None],
-            "user_id": pa.array(users, pa.string()),
-            "price": pa.array(prices, pa.float64()),
-        }
-    )
-    fast = prepared(rows, "events", {})
+IDS = few(st.sampled_from(["u", "v", "w", "u", "v", "w", "", None, "x" * 257, "x\0"])).map(lambda v: pa.array(v, pa.string()))
+STARS = few(st.sampled_from([1, 2, 3, 4, 5, 5, None, 0, 9])).map(lambda v: pa.array(v, pa.int64()))
+SPANNING = {  # columns of which a row needs one, and others
+    "events": ({"event_time": pa.array([0] * 8), "event_name": pa.array(["view_item"] * 7 + [None])}, {"user_id": IDS, "user_pseudo_id": IDS}, {"price": AMOUNTS, "their": IDS}),
+    "reviews": ({"item_id": pa.array(["i"] * 8)}, {"rating": STARS, "title": IDS, "body": IDS}, {"helpful_votes": STARS}),
+}  # fmt: skip
+
+
+def same_by_both_ways(rows, table, defaults):
+    fast = prepared(rows, table, defaults)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "direct", lambda *_, **__: None)
-        slow = prepared(rows, "events", {})
+        slow = prepared(rows, table, defaults)
     assert sorted(map(str, fast.faults)) == sorted(map(str, slow.faults))
     assert (fast.rows is None) == (slow.rows is None)
     assert fast.rows is None or fast.rows.to_pylist() == slow.rows.to_pylist()
+
+
+@pytest.mark.parametrize("table", SPANNING)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_rows_in_doubt_are_told_apart_as_sql_alone_tells_them(table, data):
+    always, one_of, more = SPANNING[table]
+    names = data.draw(st.lists(st.sampled_from(list(one_of)), min_size=1, unique=True))
+    others = data.draw(st.lists(st.sampled_from(list(more)), unique=True))
+    defaults = data.draw(st.sampled_from([{}, {names[0]: "5"}]))
+    rows = pa.table({**always, **{name: data.draw({**one_of, **more}[name]) for name in [*names, *others]}})
+    same_by_both_ways(rows, table, defaults)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("reviews", {"item_id": ["i"] * 8, "rating": [9, *[1, 2, 3, 4, 5, 1, 2]], "title": ["a", None] * 4, "body": [None] * 2 + ["b"] * 6}),
+        ("events", {"event_time": [0] * 8, "event_name": ["v"] * 8, "user_id": ["x" * 257, None, *["u"] * 6], "user_pseudo_id": [None, "d"] * 4}),
+    ],
+)  # fmt: skip
+def test_a_doubt_in_one_column_of_which_a_row_needs_one_brings_the_others_along(table, columns):
+    same_by_both_ways(pa.table(columns), table, {})

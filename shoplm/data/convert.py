@@ -297,6 +297,11 @@ class Source:
             return f"CASE WHEN isfinite({self.sql}) THEN {literal} END"
         return f"CASE WHEN {self.sql} IS NOT NULL THEN {literal} END"
 
+    def counted(self, untyped: bool) -> str:
+        """SQL: anything that is null where ``as_json`` is; the value itself where that does, for it need not be written down."""
+        plain = not self.json and not (self.words and untyped) and not pt.is_floating(self.type)
+        return self.sql if plain else self.as_json(untyped)
+
     def json_types(self, untyped: bool) -> str:
         """SQL aggregate: the distinct DuckDB types of the values, as a list, such as ``['BIGINT']``."""
         one = ""
@@ -316,8 +321,8 @@ class Source:
 def json_type(literal: str) -> str:
     """SQL: the DuckDB type of a JSON literal, null for none."""
     return (
-        f"CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' "
-        f"WHEN 'DOUBLE' THEN 'DOUBLE' WHEN 'NULL' THEN NULL ELSE CASE WHEN {literal} IS NOT NULL THEN 'VARCHAR' END END"
+        f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' "
+        f"WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' WHEN 'DOUBLE' THEN 'DOUBLE' END END"
     )
 
 
@@ -354,25 +359,6 @@ def _listed(values: str) -> str:
     return f"list_filter(list_transform({values}, lambda v: trim(v, {_SPACE})), lambda v: v IS NOT NULL AND v <> '')"
 
 
-def canonical(columns: Iterable[Column], full: Collection[str]) -> str:
-    """SQL: one text that two rows share only if they say the same; null columns leave no trace, so the contract may grow.
-
-    Each value stands between its column's name and a NUL, which no value holds. Numbers stand as the whole number that
-    their IEEE bits make, times as microseconds (see ``waiting.digests``).
-
-    Args:
-        columns: what is to be said, in this order.
-        full: columns without any null; they cost less, the text is the same.
-    """
-    parts = []
-    for column in columns:
-        name = name_in_sql(column.name)
-        value = f"CAST(to_json({name}) AS VARCHAR)" if column.type == LIST else name
-        head = text_in_sql(column.name + "=")
-        parts.append(f"{head}, {value}, chr(0)" if column.name in full else f"{head} || {value} || chr(0)")
-    return "concat(" + ", ".join(parts) + ")"
-
-
 def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], proved: Mapping[str, bool]) -> list[Rule]:
     """Every way in which a row can break the contract, most basic first.
 
@@ -401,8 +387,10 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], prov
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
-        if any(proved.get(name) for name in group):
-            continue
+        if any(proved.get(name) for name in group) or (
+            any(name in proved for name in group) and not any(name in sources for name in group)
+        ):
+            continue  # where all of them are proved, rows without any are in doubt, and asked by themselves
         filled = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in group)
         words = ", ".join(group)
         found.append(Rule(filled, group[0], f"is missing, and so is every other of {words}", f"fill at least one of {words}"))

@@ -1,12 +1,13 @@
-"""Columns that need no SQL: looking at a whole column at once proves that every value in it is right.
+"""Values that need no SQL: looking at a whole column at once proves which of its values are right.
 
-A proof costs a few nanoseconds a value, SQL with its questions about every single value a hundred. Where a proof
-fails, for one value in a block of rows, the block's column goes the slow way, which alone knows how to name faults;
-both ways give the same values for what both accept.
+A proof costs a few nanoseconds a value, SQL with its questions about every single value a hundred. Rows in which a
+proof leaves a value in doubt, and columns that no proof can be given for, go the slow way, which alone knows how to
+name faults; both ways give the same values for what both accept.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import pyarrow.types as pt
 
 from shoplm.data.contract import FLAG, MONEY, NUMBER, TEXT, TIME, WHOLE, Column
 
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
 FIRST_US = -62_135_596_800_000_000
 """0001-01-01 in microseconds since 1970."""
 LAST_US = 253_402_300_799_999_999
@@ -24,8 +27,21 @@ _TIME_LENGTHS = (10, 16, *range(19, 27))
 """Lengths of times that Arrow and DuckDB read alike: a date, or a date with minutes, seconds or fractions of them."""
 
 
-def direct(values: pa.ChunkedArray, column: Column, *, filled: bool) -> pa.Array | None:
-    """The values in the contract's type if every one of them is certainly right, else None.
+@dataclass(frozen=True)
+class Proof:
+    """A column in the contract's type.
+
+    Attributes:
+        values: right in every row that is not in doubt.
+        doubt: (rows,) where only SQL can tell what a value is or what is wrong with it; None for nowhere.
+    """
+
+    values: pa.Array
+    doubt: Flags | None = None
+
+
+def direct(values: pa.ChunkedArray, column: Column, *, filled: bool) -> Proof | None:
+    """The values in the contract's type where they are certainly right; None if the column as a whole cannot be looked at.
 
     Args:
         values: a plain foreign column (see ``convert.plain``) that holds no JSON documents.
@@ -35,39 +51,66 @@ def direct(values: pa.ChunkedArray, column: Column, *, filled: bool) -> pa.Array
     whole = values.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks)
-    found = _converted(whole, column)
-    if found is None or found.type != column.type:
+    proof = _converted(whole, column)
+    if proof is None or proof.values.type != column.type:
         return None
-    if found.null_count and (column.required or filled):
-        return None
-    check = column.check
-    if check.one_of and not pc.all(pc.is_in(pc.drop_null(found), pa.array(check.one_of)), min_count=0).as_py():
-        return None
-    if (check.low is not None or check.high is not None) and found.null_count < len(found):
-        extremes = pc.min_max(found)
-        low, high = extremes["min"].as_py(), extremes["max"].as_py()
-        if (check.low is not None and low < check.low) or (check.high is not None and high > check.high):
-            return None
+    found, check = proof.values, column.check
+    wrong = [pc.is_null(found)] if found.null_count and (column.required or filled) else []
+    if check.one_of:
+        wrong.append(pc.and_(pc.is_valid(found), pc.invert(pc.is_in(found, pa.array(check.one_of)))))
+    if check.low is not None:
+        wrong.append(pc.less(found, pa.scalar(float(check.low)).cast(found.type)))
+    if check.high is not None:
+        wrong.append(pc.greater(found, pa.scalar(float(check.high)).cast(found.type)))
+    doubts = [_flags(pc.fill_null(each, False)) for each in wrong if pc.any(each, min_count=0).as_py()]
+    if proof.doubt is not None:
+        doubts.append(proof.doubt)
+    return Proof(found, np.logical_or.reduce(doubts) if doubts else None)
+
+
+def _flags(values: pa.Array) -> Flags:
+    found: Flags = values.to_numpy(zero_copy_only=False)
     return found
 
 
-def _converted(values: pa.Array, column: Column) -> pa.Array | None:
+def _converted(values: pa.Array, column: Column) -> Proof | None:
     kind = values.type
     if column.name == "attributes":
         return None
     if pt.is_string(kind):
         return _text(values, column) if column.type == TEXT else _parsed(values, column)
     if column.type == TIME and pt.is_timestamp(kind):
-        return _calendar(values)
+        return _sure(_calendar(values))
     if column.type == FLAG and pt.is_boolean(kind):
-        return values
+        return Proof(values)
     if column.type == WHOLE and pt.is_integer(kind):
-        return _cast(values, WHOLE)
+        return _sure(_cast(values, WHOLE))
     if column.type == NUMBER and (pt.is_integer(kind) or pt.is_floating(kind)):
         return _finite(_cast(values, NUMBER))
     if column.type == MONEY and pt.is_decimal(kind):
-        return _cast(values, MONEY)
+        return _sure(_cast(values, MONEY))
+    if column.type == MONEY and pt.is_float64(kind):
+        return _amounts(values)
     return None
+
+
+def _sure(values: pa.Array | None) -> Proof | None:
+    return None if values is None else Proof(values)
+
+
+def _amounts(values: pa.Array) -> Proof:
+    """Money from floats: certain where a float is the nearest to an amount of at most four decimals."""
+    floats = pc.fill_null(values, np.nan).to_numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = np.rint(floats * 10_000)
+        sure = (parts / 10_000 == floats) & (np.abs(parts) < 2**53)
+    none = np.isnan(floats)
+    pairs = np.empty((len(floats), 2), "<i8")
+    pairs[:, 0] = np.where(sure, parts, 0)
+    pairs[:, 1] = pairs[:, 0] >> 63
+    mask = None if not none.any() else pa.array(~none).buffers()[1]
+    found = pa.Array.from_buffers(MONEY, len(floats), [mask, pa.py_buffer(pairs)])
+    return Proof(found, None if (sure | none).all() else ~(sure | none))
 
 
 def _bytes(values: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -101,28 +144,31 @@ def _trimmed(values: pa.Array) -> tuple[pa.Array, int]:
     return values, longest
 
 
-def _text(values: pa.Array, column: Column) -> pa.Array | None:
+def _text(values: pa.Array, column: Column) -> Proof | None:
     places, letters = _bytes(values)
     tidy, longest = _trimmed(values)
-    if _holds(letters[places[0] : places[-1]], 0) or (column.check.longest is not None and longest > column.check.longest):
+    if _holds(letters[places[0] : places[-1]], 0):
         return None
+    limit = column.check.longest
+    doubt = None if limit is None or longest <= limit else np.diff(places) > limit  # bytes: no text has more characters
     if column.is_id or column.check.one_of or tidy is values:
-        return tidy
-    return pc.if_else(pc.is_null(tidy), pa.scalar(None, TEXT), values) if tidy.null_count > values.null_count else values
+        return Proof(tidy, doubt)
+    blank = tidy.null_count > values.null_count
+    return Proof(pc.if_else(pc.is_null(tidy), pa.scalar(None, TEXT), values) if blank else values, doubt)
 
 
-def _parsed(values: pa.Array, column: Column) -> pa.Array | None:
+def _parsed(values: pa.Array, column: Column) -> Proof | None:
     """Texts as numbers or times; truths and lists are rare and many-worded, SQL reads them."""
     if column.type not in (WHOLE, NUMBER, MONEY, TIME):
         return None
     tidy, _ = _trimmed(values)
     if column.type == TIME:
-        return _times(tidy)
+        return _sure(_times(tidy))
     places, letters = _bytes(tidy)
     if _holds(letters[places[0] : places[-1]], ord("x"), ord("X")):  # Arrow reads 0x1f as 31
         return None
     found = _cast(tidy, column.type)
-    return _finite(found) if column.type == NUMBER else found
+    return _finite(found) if column.type == NUMBER else _sure(found)
 
 
 def _times(values: pa.Array) -> pa.Array | None:
@@ -145,13 +191,14 @@ def _calendar(values: pa.Array) -> pa.Array | None:
     return micros.view(TIME)
 
 
-def _finite(values: pa.Array | None) -> pa.Array | None:
+def _finite(values: pa.Array | None) -> Proof | None:
     """NaN is no value; infinity is no number."""
     if values is None:
         return None
     if pc.any(pc.is_nan(values), min_count=0).as_py():
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, NUMBER), values)
-    return values if pc.all(pc.is_finite(values), min_count=0).as_py() else None
+    infinite = pc.is_inf(values)
+    return Proof(values, _flags(pc.fill_null(infinite, False)) if pc.any(infinite, min_count=0).as_py() else None)
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:

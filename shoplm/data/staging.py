@@ -12,21 +12,26 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoplm.data import contract, convert
 from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
-from shoplm.data.direct import direct
+from shoplm.data.direct import Flags, Proof, direct
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault, Guard
 from shoplm.data.waiting import Entries, Pile, Waiting, digests, entries
 from shoplm.errors import DataError, did_you_mean
 
 THREADS = 2
 """Chunks that are converted at the same time."""
+DOUBTED = 0.25
+"""With more of a chunk's rows in doubt, SQL looks at the doubtful columns as a whole."""
+
+Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass
@@ -126,18 +131,25 @@ class Staging:
             return Ready(chunk, 0, None, None, list(chunk.faults), {}, {})
         con = self.con.cursor()
         try:
-            proved = _proved(rows, shape)
-            plan = Plan.of(shape, rows.schema, proved, chunk.untyped)
-            con.register("_chunk", convert.trimmed(rows, plan.places))
-            converted = con.sql(plan.convert).to_arrow_table()
+            proofs, doubted = _proofs(rows, shape)
             unread = _unread(chunk, shape, lost)
-            faults, good = [*chunk.faults, *unread.values()], _whole(shape.table, converted, proved)
-            bad = converted.filter(pc.is_valid(converted["_fault"])).select(["_i", "_fault"])
-            if bad.num_rows or unread:
-                faults += _faults(chunk, rows, plan, bad, unread)
-                keep = pc.is_null(converted["_fault"]).to_numpy().copy()
-                keep[list(unread)] = False
-                good = good.filter(pa.array(keep))
+            faults, wrong = [*chunk.faults, *unread.values()], np.zeros(rows.num_rows, bool)
+            wrong[list(unread)] = True
+            proved = {name: proof.values for name, proof in proofs.items()}
+            if len(doubted):  # asked by themselves
+                few = rows.take(pa.array(doubted))
+                sure = {name: proof.values for name, proof in proofs.items() if proof.doubt is None}
+                plan = Plan.of(shape, rows.schema, sure, chunk.untyped)
+                answers, bad = _asked(con, plan, few)
+                faults += _faults(chunk, few, plan, bad, doubted, unread)
+                wrong[doubted[bad["_i"].to_numpy()]] = True
+                proved = _settled(proofs, doubted, answers)
+            plan = Plan.of(shape, rows.schema, proved, chunk.untyped)
+            converted, bad = _asked(con, plan, rows)
+            bad = bad.filter(pa.array(~np.isin(bad["_i"].to_numpy(), doubted)))
+            faults += _faults(chunk, rows, plan, bad, np.arange(rows.num_rows), unread)
+            wrong[bad["_i"].to_numpy()] = True
+            good = _whole(shape.table, converted, proved, wrong)
             unknown, attributes = _measured(con, plan, good)
             if self.guard is not None:
                 good = _guarded(self.guard, shape.table, good)
@@ -181,7 +193,8 @@ class Staging:
             self._quarantine(chunk.table, staged, chunk.file, faults)
 
     def _shown(self, fault: Fault) -> Fault:
-        return replace(fault, seen=self._words(fault.seen)[:SEEN_LENGTH])
+        seen = self._words(fault.seen)[:SEEN_LENGTH]
+        return fault if seen == fault.seen else replace(fault, seen=seen)
 
     def _words(self, text: str) -> str:
         return self.guard.words(text) if self.guard is not None and text else text
@@ -207,32 +220,67 @@ class Shape:
     made: frozenset[str]
 
 
-def _proved(rows: pa.Table, shape: Shape) -> dict[str, pa.Array]:
-    """The contract columns that need no SQL."""
-    proved: dict[str, pa.Array] = {}
+def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
+    """What is known of the contract's columns without SQL, and the rows that it must be asked about by themselves."""
+    proofs: dict[str, Proof] = {}
     for ours, theirs in shape.found.items():
         if (rows.schema.field(theirs).metadata or {}).get(b"shoplm") == b"json":
             continue
-        whole = direct(rows[theirs], shape.table[ours], filled=ours in shape.constants)
-        if whole is not None:
-            proved[ours] = whole
-    for group in shape.table.any_of:  # a row needs one of these: known only if one of them is full
-        if not any(name in proved and not proved[name].null_count for name in group):
+        proof = direct(rows[theirs], shape.table[ours], filled=ours in shape.constants)
+        if proof is not None:
+            proofs[ours] = proof
+    groups = [[name for name in group if name in shape.found or name in shape.constants] for group in shape.table.any_of]
+    for group in groups:  # a row needs one of these, so a doubt about one of them is a doubt about all
+        known = [proofs[name] for name in group if name in proofs]
+        doubts = [proof.doubt for proof in known if proof.doubt is not None]
+        if known and len(known) == len(group):
+            gap = np.logical_and.reduce([pc.is_null(proof.values).to_numpy(zero_copy_only=False) for proof in known])
+            doubts += [gap] if gap.any() else []
+        if doubts:
+            proofs |= {name: Proof(proofs[name].values, np.logical_or.reduce(doubts)) for name in group if name in proofs}
+    doubted = np.flatnonzero(
+        np.logical_or.reduce([np.zeros(rows.num_rows, bool), *(p.doubt for p in proofs.values() if p.doubt is not None)])
+    )
+    if len(doubted) > rows.num_rows * DOUBTED:
+        proofs, doubted = {name: proof for name, proof in proofs.items() if proof.doubt is None}, doubted[:0]
+    for group in groups:  # SQL can only tell that all are missing if it sees all of them
+        known = [proofs[name] for name in group if name in proofs]
+        if len(known) < len(group) and not any(proof.doubt is None and not proof.values.null_count for proof in known):
             for name in group:
-                proved.pop(name, None)
-    return proved
+                proofs.pop(name, None)
+    return proofs, doubted
 
 
-def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.Array]) -> pa.Table:
-    """All contract columns in the contract's types."""
-    rows, arrays = converted.num_rows, []
+def _settled(proofs: Mapping[str, Proof], doubted: Places, answers: pa.Table) -> dict[str, pa.Array]:
+    """The values of all proofs, where they were in doubt as SQL answered."""
+    found = {name: proof.values for name, proof in proofs.items()}
+    for name, proof in proofs.items():
+        if proof.doubt is not None:
+            mask = np.zeros(len(proof.values), bool)
+            mask[doubted] = True
+            found[name] = pc.replace_with_mask(proof.values, pa.array(mask), answers[name].combine_chunks().cast(proof.values.type))
+    return found
+
+
+def _asked(con: duckdb.DuckDBPyConnection, plan: Plan, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows as SQL converts them, and number and fault of those that break a rule."""
+    con.register("_chunk", convert.trimmed(rows, plan.places))
+    converted = con.sql(plan.convert).to_arrow_table()
+    return converted, converted.filter(pc.is_valid(converted["_fault"])).select(["_i", "_fault"])
+
+
+def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.Array], wrong: Flags) -> pa.Table:
+    """All contract columns in the contract's types, without the rows that are wrong."""
+    keep, rows, arrays = pa.array(~wrong) if wrong.any() else None, len(wrong) - int(wrong.sum()), []
     for column in table.columns:
-        if column.name in proved:
-            arrays.append(pa.chunked_array([proved[column.name]]))
-        elif column.name in converted.schema.names:
-            arrays.append(converted[column.name].cast(column.type))
-        else:
-            arrays.append(pa.chunked_array([pa.nulls(rows, column.type)]))
+        values = proved.get(column.name)
+        if values is None and column.name in converted.schema.names:
+            values = converted[column.name].cast(column.type)
+        if values is None:
+            values = pa.nulls(rows, column.type)
+        elif keep is not None:
+            values = values.filter(keep)
+        arrays.append(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values]))
     return pa.Table.from_arrays(arrays, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
 
 
@@ -309,7 +357,7 @@ class Plan:
         rules = tuple(convert.rules(table, sources, shape.made, whole_rows))
         cases = " ".join(f"WHEN {rule.sql} THEN {number}" for number, rule in enumerate(rules))
         fault = f"CASE {cases} END" if cases else "CAST(NULL AS INTEGER)"
-        measures = ", ".join(f"count({s.as_json(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
+        measures = ", ".join(f"count({s.counted(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
         proved_places = {schema.get_field_index(found[name]) for name in proved}
         places = {schema.get_field_index(theirs) for ours, theirs in found.items() if ours not in proved}
         return Plan(
@@ -376,14 +424,14 @@ def _unread(chunk: Chunk, shape: Shape, lost: Mapping[str, list[int]]) -> dict[i
     return unread
 
 
-def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table, unread: Collection[int]) -> Iterator[Fault]:
+def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table, places: Places, unread: Collection[int]) -> Iterator[Fault]:
     for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
-        if i in unread:
+        if places[i] in unread:
             continue
         rule = plan.rules[number]
         behind = plan.behind.get(rule.column)
         seen = _seen(rows[behind][i]) if behind else ""  # uncut: a guard must see whole words
-        yield Fault(int(chunk.lines[i]), behind or rule.column, seen, rule.reason, rule.fix)
+        yield Fault(int(chunk.lines[places[i]]), behind or rule.column, seen, rule.reason, rule.fix)
 
 
 def _seen(value: pa.Scalar) -> str:

@@ -6,6 +6,7 @@ Rows wait in Arrow files in the order in which they came. A ``Pile`` holds what 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoplm.data import contract, convert
+from shoplm.data import contract
 
 LIMIT = 2_000_000
 """Entries that a pile keeps in memory, 36 bytes each."""
@@ -25,6 +26,11 @@ ENTRY = np.dtype([("hi", "<u8"), ("lo", "<u8"), ("digest", "<u8"), ("at", "<i8")
 """One row in a pile: 128 bits of its key, 63 of its content, its place, and in which file of the shop (-1: on its way in)."""
 Entries = np.ndarray[Any, np.dtype[np.void]]
 Numbers = np.ndarray[Any, np.dtype[np.uint64]]
+
+_SIZES = {contract.WHOLE: "<i8", contract.NUMBER: "<f8", contract.TIME: "<i8", contract.MONEY: "V16", contract.FLAG: "u1"}
+"""How the values of a fixed size stand in Arrow's memory."""
+_JOINED_BYTES = 2**29
+"""More than this of words is not put together at once; Arrow's texts end at 2**31."""
 
 DIGEST_MASK = np.uint64(2**63 - 1)
 
@@ -39,26 +45,74 @@ def entries(hi: Numbers, lo: Numbers, digest: Numbers, start: int, file: int = -
 def digests(rows: pa.Table, columns: list[contract.Column], con: duckdb.DuckDBPyConnection) -> tuple[Numbers, Numbers]:
     """The MD5 of what each row says in ``columns``, as its high and low 64 bits (rows,).
 
-    Columns that are null leave no trace. It does not depend on the machine: numbers count by their IEEE bits.
+    What a row says are eight bytes for the names of the columns in which it has a value, so the contract may grow, then its values of a
+    fixed size by their bits, then its texts, with a NUL between two, which no stored text holds. It does not depend on
+    the machine, nor on the other rows.
     """
-    if not columns:
+    rows = rows.select([column.name for column in columns])
+    if not rows.num_rows or not columns:
         return np.zeros(rows.num_rows, np.uint64), np.zeros(rows.num_rows, np.uint64)
-    arrays = [_countable(rows[column.name], column) for column in columns]
-    con.register("_said", pa.table(arrays, names=[column.name for column in columns]))
-    full = [column.name for column in columns if not rows[column.name].null_count]
-    whole = f"SELECT md5_number({convert.canonical(columns, full)}) AS d FROM _said"
-    query = f"SELECT CAST(d >> 64 AS UBIGINT) AS hi, CAST(d & 18446744073709551615::UHUGEINT AS UBIGINT) AS lo FROM ({whole})"
-    found = con.sql(query).to_arrow_table()
+    if rows.nbytes > _JOINED_BYTES and rows.num_rows > 1:
+        halves = (rows.slice(0, rows.num_rows // 2), rows.slice(rows.num_rows // 2))
+        hi, lo = zip(*(digests(half, columns, con) for half in halves), strict=True)
+        return np.concatenate(hi), np.concatenate(lo)
+    con.register("_said", pa.table({"said": _said(rows, columns, con)}))
+    halves_of = "CAST(d >> 64 AS UBIGINT) AS hi, CAST(d & 18446744073709551615::UHUGEINT AS UBIGINT) AS lo"
+    found = con.sql(f"SELECT {halves_of} FROM (SELECT md5_number(said) AS d FROM _said)").to_arrow_table()
     con.unregister("_said")
     return found["hi"].to_numpy(), found["lo"].to_numpy()
 
 
-def _countable(values: pa.ChunkedArray, column: contract.Column) -> pa.ChunkedArray:
-    if column.type == contract.NUMBER:
-        values = pc.add(values, 0.0)  # -0.0 says the same as 0.0
-    if column.type in (contract.NUMBER, contract.TIME):
-        return pa.chunked_array([chunk.view(pa.int64()) for chunk in values.chunks], pa.int64())
-    return values
+def _said(rows: pa.Table, columns: list[contract.Column], con: duckdb.DuckDBPyConnection) -> pa.Array:
+    """One text for each row, as ``digests`` says."""
+    fixed = [column for column in columns if column.type in _SIZES]
+    pieces = [_filled(rows)]
+    if any(rows[column.name].null_count for column in fixed):
+        pieces += [_fixed(rows, [column]) for column in fixed]
+    elif fixed:
+        pieces.append(_fixed(rows, fixed))
+    for column in columns:
+        if column.type == contract.LIST:
+            con.register("_lists", rows.select([column.name]).rename_columns(["list"]))
+            pieces.append(_array(con.sql("SELECT CAST(to_json(list) AS VARCHAR) AS text FROM _lists").to_arrow_table()["text"]))
+            con.unregister("_lists")
+        elif column.type not in _SIZES:
+            pieces.append(_array(rows[column.name]))
+    return pc.binary_join_element_wise(*(piece.cast(pa.binary()) for piece in pieces), pa.scalar(b"\0"), null_handling="skip")
+
+
+def _filled(rows: pa.Table) -> pa.Array | pa.Scalar:
+    """Eight bytes that stand for the names of the columns in which a row has a value; one scalar where all rows agree."""
+    gaps = [place for place, values in enumerate(rows.columns) if values.null_count]
+    pattern = np.zeros(rows.num_rows, np.int64)
+    for bit, place in enumerate(gaps):
+        pattern |= pc.is_null(rows.column(place)).to_numpy().astype(np.int64) << bit
+    found = pa.array(pattern).dictionary_encode()
+    signs = []
+    for gone in found.dictionary.to_pylist():
+        empty = {place for bit, place in enumerate(gaps) if gone >> bit & 1}
+        names = ",".join(name for place, name in enumerate(rows.schema.names) if place not in empty)
+        signs.append(hashlib.blake2b(names.encode(), digest_size=8).digest())
+    return pa.scalar(signs[0]) if len(signs) == 1 else pa.array(signs).take(found.indices)
+
+
+def _fixed(rows: pa.Table, columns: list[contract.Column]) -> pa.Array:
+    """The values of some columns side by side, a NUL between two; a single column may have nulls."""
+    frame = np.zeros(rows.num_rows, [part for c in columns for part in ((c.name, _SIZES[c.type]), ("after " + c.name, "u1"))][:-1])
+    for column in columns:
+        values = _array(rows[column.name])
+        if column.type == contract.NUMBER:
+            values = pc.add(values, 0.0)  # -0.0 says the same as 0.0
+        elif column.type == contract.FLAG:
+            values = values.cast(pa.uint8())
+        kind = frame.dtype[column.name]
+        frame[column.name] = np.frombuffer(values.buffers()[1], kind, len(values), values.offset * kind.itemsize)
+    texts = pa.Array.from_buffers(pa.binary(frame.dtype.itemsize), rows.num_rows, [None, pa.py_buffer(frame)])
+    return pc.if_else(pc.is_valid(values), texts, None) if values.null_count else texts
+
+
+def _array(values: pa.ChunkedArray) -> pa.Array:
+    return values.chunk(0) if values.num_chunks == 1 else pa.concat_arrays(values.chunks)
 
 
 class Waiting:

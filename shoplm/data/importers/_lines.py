@@ -158,8 +158,11 @@ def _block(whole: bytes, number: int) -> Block:
     # a line keeps its "\n", which is space to JSON: so one buffer of offsets serves for begins and ends
     offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
     lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(whole))
-    filled = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False))
     numbers = np.arange(number, number + len(ends), dtype=np.int64)
+    first = np.frombuffer(whole, np.uint8)[offsets[:-1]]
+    if not ((first <= 0x20) | (first >= 0x7F)).any():  # each begins with a letter of ASCII, so none is blank
+        return Block(lines, numbers)
+    filled = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False))
     return Block(lines, numbers) if len(filled) == len(ends) else Block(lines.take(pa.array(filled)), numbers[filled])
 
 

@@ -73,7 +73,7 @@ def _chunks(file: Path, only: Sequence[str]) -> Iterator[Chunk]:
             empty = False
             read_block = _read(con, file, block)
             if "users" in only:
-                _put_consent(con, consent)
+                _put_consent(con, read_block, consent)
             if "events" in only:
                 yield _events(file, read_block)
             elif read_block.faults:
@@ -119,11 +119,10 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
     others = [f"v.{name_in_sql(name)} AS o{place}" for place, name in enumerate(plain)]
     others += [f"json_extract(t, {text_in_sql(_pointer(name))}) AS o{place}" for place, name in enumerate(odd, len(plain))]
     con.register("_lines", pa.table({"t": text}))
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE _read AS SELECT t, from_json(t, {text_in_sql(shape)}) AS v, row_number() OVER () - 1 AS i FROM _lines"
-    )
+    # materialized, or every column that is selected parses its line again
+    read = f"WITH _read AS MATERIALIZED (SELECT t, from_json(t, {text_in_sql(shape)}) AS v FROM _lines) "
+    rows = con.sql(read + _SELECT + "".join(f", {other}" for other in others) + " FROM _read").to_arrow_table()
     con.unregister("_lines")
-    rows = con.sql(_SELECT + "".join(f", {other}" for other in others) + " FROM _read ORDER BY i").to_arrow_table()
     wrong = rows["nothing"].to_numpy().astype(bool)
     for i in np.flatnonzero(wrong):
         faults.append(_fault(text, numbers, int(i), "", "is not a JSON object", "write one exported row a line"))
@@ -144,11 +143,7 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path, block: Block) -> _Read:
         faults.append(Fault(int(numbers[i]), "event_timestamp", seen, "is not a time in microseconds", "write the microseconds since 1970"))
     wrong |= late
     if wrong.any():
-        con.execute("DELETE FROM _read WHERE i IN (SELECT unnest(?))", [np.flatnonzero(wrong).tolist()])
         rows, numbers = rows.filter(pa.array(~wrong)), numbers[~wrong]
-    con.register("_numbers", pa.table({"i": np.flatnonzero(~wrong), "n": numbers}))
-    con.execute("CREATE OR REPLACE TEMP TABLE _line_of AS SELECT * FROM _numbers")
-    con.unregister("_numbers")
     return _Read(rows, numbers, (*plain, *odd), tuple(item_plain), tuple(sorted(faults, key=lambda fault: fault.line)))
 
 
@@ -216,17 +211,18 @@ def _fault(text: pa.StringArray, numbers: np.ndarray[Any, np.dtype[np.int64]], i
     return Fault(int(numbers[i]), column, text[i].as_py().strip()[:SEEN_LENGTH], reason, fix)
 
 
-def _put_consent(con: duckdb.DuckDBPyConnection, consent: Latest) -> None:
+def _put_consent(con: duckdb.DuckDBPyConnection, found: _Read, consent: Latest) -> None:
     """What shoppers allow, of each the last word in this block for every choice."""
+    rows = found.rows.select(["user_id", "user_pseudo_id", "event_time", "more_privacy_info"]).append_column("n", pa.array(found.lines))
+    con.register("_rows", rows.filter(pc.is_valid(rows["more_privacy_info"])))
     said = con.sql(
-        "SELECT shopper AS key, CAST(max(said) AS VARCHAR) || 'Z' AS said_at, arg_max(n, said) AS line, '[' || body || ',{}]' AS body FROM ("
-        "SELECT coalesce(nullif(v.user_id, ''), nullif(v.user_pseudo_id, '')) AS shopper, n, "
-        "make_timestamp(TRY_CAST(v.event_timestamp AS BIGINT)) AS said, CAST(json_object('user_id', shopper, "
-        "'consent_analytics', json_extract_string(v.privacy_info, '$.analytics_storage'), "
-        "'consent_ads', json_extract_string(v.privacy_info, '$.ads_storage')) AS VARCHAR) AS body "
-        "FROM _read JOIN _line_of USING (i) WHERE v.privacy_info IS NOT NULL) "
-        "WHERE shopper IS NOT NULL AND (contains(body, '\"Yes\"') OR contains(body, '\"No\"')) GROUP BY shopper, body"
+        "SELECT shopper AS key, CAST(max(event_time) AS VARCHAR) || 'Z' AS said_at, arg_max(n, event_time) AS line, "
+        "'[' || CAST(json_object('user_id', shopper, 'consent_analytics', analytics, 'consent_ads', ads) AS VARCHAR) || ',{}]' AS body FROM ("
+        "SELECT coalesce(user_id, user_pseudo_id) AS shopper, event_time, n, json_extract_string(more_privacy_info, '$.analytics_storage') AS analytics, "
+        "json_extract_string(more_privacy_info, '$.ads_storage') AS ads FROM _rows) "
+        "WHERE shopper IS NOT NULL AND (analytics IN ('Yes', 'No') OR ads IN ('Yes', 'No')) GROUP BY shopper, analytics, ads"
     ).to_arrow_table()
+    con.unregister("_rows")
     if said.num_rows:
         consent.put(said)
 
@@ -285,10 +281,18 @@ def _events(file: Path, found: _Read) -> Chunk:
         while shown.lower() in taken:
             shown = f"their.{shown}"
         taken.add(shown.lower())
-        arrays.append(column.cast(pa.string()) if mark else column)
-        fields.append(pa.field(shown, arrays[-1].type, metadata=JSON_MARK if mark else None))
+        column, mark = _unquoted(column.cast(pa.string())) if mark else (column, False)
+        arrays.append(column)
+        fields.append(pa.field(shown, column.type, metadata=JSON_MARK if mark else None))
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     return Chunk("events", table, found.lines[event], str(file), found.faults, False, SOURCE)
+
+
+def _unquoted(documents: Any) -> tuple[Any, bool]:
+    """JSON documents that are all plain texts as these texts, others as they are (then True)."""
+    if pc.all(pc.starts_with(documents, '"')).as_py() and not pc.any(pc.match_substring(documents, "\\")).as_py():
+        return pc.utf8_trim(documents, '"'), False
+    return documents, True
 
 
 def _meant(texts: Any) -> Any:

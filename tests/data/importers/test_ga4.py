@@ -85,3 +85,15 @@ def test_reading_ahead_keeps_order_and_raises_where_the_error_came():
     taken = ahead(iter(range(10**9)))
     assert [next(taken), next(taken)] == [0, 1]
     taken.close()  # ends its thread
+
+
+def test_texts_that_are_kept_stay_texts_whatever_they_look_like(tmp_path):
+    file = tmp_path / "events.jsonl"
+    kept = [{"stream": "1", "shelf": ""}, {"stream": "true", "shelf": "é"}]
+    odd = [{"stream": "1", "shelf": 'a"b'}, {"stream": 1, "shelf": " x "}]
+    for number, values in enumerate((kept, odd)):
+        file.write_text("\n".join(line(place, **each) for place, each in enumerate(values)))
+        shop = Shop(tmp_path / f"shop{number}", create=True)
+        shop.import_files(file, format="ga4")
+        rows = shop.view().sql("select attributes from events order by event_time")["attributes"].to_pylist()
+        assert [json.loads(each) for each in rows] == values

@@ -61,6 +61,14 @@ def _countable(values: pa.ChunkedArray, column: contract.Column) -> pa.ChunkedAr
     return values
 
 
+def grouped(rows: Entries) -> tuple[Entries, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Entries by key, within a key what is held and then by arrival; and where each key begins (rows,)."""
+    rows = rows[np.lexsort((rows["at"], rows["file"] < 0, rows["hi"], rows["lo"]))]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows["lo"][1:] != rows["lo"][:-1]) | (rows["hi"][1:] != rows["hi"][:-1])
+    return rows, begins
+
+
 class Waiting:
     """Rows of one table in the order in which they came, on disk; columns without any value are not written."""
 

@@ -182,7 +182,7 @@ def merged(
     carried: pa.Table | None = None
     for batch in con.cursor().sql("SELECT * FROM _given ORDER BY _g, _at").to_arrow_reader(SORTED_ROWS):
         rows = pa.Table.from_batches([batch]).cast(_schema(table))
-        whole = _laid(table, kinds, rows if carried is None else pa.concat_tables([carried, rows]))
+        whole = _laid(kinds, rows if carried is None else pa.concat_tables([carried, rows]))
         last = whole.slice(whole.num_rows - 1)
         carried = last.set_column(1, "_at", pa.array([-1], pa.int64())).set_column(2, "_k", pa.array([-1], pa.int32()))
         coming = whole.filter(pa.array(whole["_at"].to_numpy() >= 0))
@@ -328,7 +328,7 @@ def _schema(table: contract.Table) -> pa.Schema:
     return pa.schema([*heads, *(pa.field(column.name, column.type) for column in table.columns)])
 
 
-def _laid(table: contract.Table, kinds: _Kinds, rows: pa.Table) -> pa.Table:
+def _laid(kinds: _Kinds, rows: pa.Table) -> pa.Table:
     """Rows in order of key and arrival, each with what it leaves unsaid taken from the row before it."""
     number, kind, index = rows["_g"].to_numpy(), rows["_k"].to_numpy(), np.arange(rows.num_rows)
     whole = np.ones(rows.num_rows, bool)

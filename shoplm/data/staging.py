@@ -141,7 +141,7 @@ class Staging:
             while waiting:
                 self._put(waiting.popleft().result(), strict)
 
-    def _planned(self, chunk: Chunk, mapping: Mapping[str, str], defaults: Mapping[str, str], strict: bool) -> tuple[Chunk, Shape]:
+    def _planned(self, chunk: Chunk, mapping: Mapping[str, str], defaults: Mapping[str, str], strict: bool = False) -> tuple[Chunk, Shape]:
         table = contract.table(chunk.table)
         if table.name not in self.tables:
             self.tables[table.name] = StagedTable(Waiting(self.folder / table.name), Pile(self.folder / f"{table.name}-keys"))

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoplm.data import contract, delta
+from shoplm.data.contract import Column
 from shoplm.data.convert import SQL_TYPES, name_in_sql
 from shoplm.data.ingest import Fault
 from shoplm.data.staging import Piece, StagedTable, Staging
@@ -31,6 +32,8 @@ Parts = Callable[[], Iterable[Entries]]
 SORTED_ROWS = 32_768
 """Rows that are taken from the sorted ones at once."""
 _ATTRIBUTES = "attributes"
+_HEADS = (pa.field("_g", pa.int64()), pa.field("_at", pa.int64()), pa.field("_k", pa.int32()))
+"""Number of its key, place (-1: held) and kind (-1: held) of each row that is sorted."""
 
 
 class Pieces:
@@ -99,10 +102,12 @@ class Merged:
     Attributes:
         group: (staged,) not 0 where a row is one of them.
         digest: (staged,) what such a row says now.
+        columns: those in which any row may have a value.
     """
 
     group: Int64
     digest: np.ndarray[Any, np.dtype[np.uint64]]
+    columns: tuple[Column, ...]
     _con: duckdb.DuckDBPyConnection
 
     def restated(self, parts: Iterable[Entries]) -> Iterator[Entries]:
@@ -114,7 +119,7 @@ class Merged:
             yield part
 
     def rows(self) -> Iterator[pa.Table]:
-        """The rows in order of arrival: ``_at``, the contract's columns, ``_lo``."""
+        """The rows in order of arrival: ``_at``, the columns, ``_lo``."""
         for batch in self._con.cursor().sql("SELECT * FROM _merged ORDER BY _at").to_arrow_reader(SORTED_ROWS):
             yield pa.Table.from_batches([batch])
 
@@ -122,8 +127,8 @@ class Merged:
 class Overlay:
     """Lays merged rows over the staged ones that they take the place of, while these pass in order of arrival."""
 
-    def __init__(self, table: contract.Table, merged: Merged) -> None:
-        self._table, self._batches = table, merged.rows()
+    def __init__(self, merged: Merged) -> None:
+        self._columns, self._batches = merged.columns, merged.rows()
         self._held: pa.Table | None = next(self._batches, None)
 
     def laid_over(self, rows: pa.Table, start: int) -> pa.Table:
@@ -141,7 +146,7 @@ class Overlay:
             return rows
         places = here["_at"].to_numpy() - start
         over = rows.take(pa.array(places))
-        for column in self._table.columns:
+        for column in self._columns:
             over = over.set_column(
                 over.schema.get_field_index(column.name), over.schema.field(column.name), here[column.name].cast(column.type)
             )
@@ -166,31 +171,35 @@ def merged(
         parts: the entries of both.
     """
     kinds = _Kinds.of(table, Pieces(staged), attributes)
-    kinds = kinds.limited(_filled(table, held, kinds.unsaid()))
+    filled = _filled(table, held, kinds.unsaid())
+    kinds = kinds.limited(filled)
     if not kinds.unsaid():
         return None
     group = _mapped(staging.folder / f"{table.name}-group", staged.staged, np.int64)
     digest = _mapped(staging.folder / f"{table.name}-digest", staged.staged, np.uint64)
     places = _groups(parts(), group)
     con = staging.con
-    columns = ", ".join(f"NULL::{SQL_TYPES[column.type]} AS {name_in_sql(column.name)}" for column in table.columns)
-    con.execute(f"CREATE OR REPLACE TABLE _given AS SELECT 0::BIGINT AS _g, 0::BIGINT AS _at, 0::INTEGER AS _k, {columns} LIMIT 0")
-    con.execute(f"CREATE OR REPLACE TABLE _merged AS SELECT 0::BIGINT AS _at, {columns}, 0::UBIGINT AS _lo LIMIT 0")
+    used = {*table.key, *(name for name, _ in table.fallback), *kinds.said, *filled}
+    columns = tuple(column for column in table.columns if column.name in used)
+    schema = pa.schema([*_HEADS, *(pa.field(column.name, column.type) for column in columns)])
+    empty = ", ".join(f"NULL::{SQL_TYPES[column.type]} AS {name_in_sql(column.name)}" for column in columns)
+    con.execute(f"CREATE OR REPLACE TABLE _given AS SELECT 0::BIGINT AS _g, 0::BIGINT AS _at, 0::INTEGER AS _k, {empty} LIMIT 0")
+    con.execute(f"CREATE OR REPLACE TABLE _merged AS SELECT 0::BIGINT AS _at, {empty}, 0::UBIGINT AS _lo LIMIT 0")
     for number, found in places.items():
-        _give_held(con, table, held[number], *map(np.concatenate, zip(*found, strict=True)))
-    _give_coming(con, table, staged, kinds, group)
+        _give_held(con, table, schema, held[number], *map(np.concatenate, zip(*found, strict=True)))
+    _give_coming(con, schema, staged, kinds, group)
     carried: pa.Table | None = None
     for batch in con.cursor().sql("SELECT * FROM _given ORDER BY _g, _at").to_arrow_reader(SORTED_ROWS):
-        rows = pa.Table.from_batches([batch]).cast(_schema(table))
+        rows = pa.Table.from_batches([batch]).cast(schema)
         whole = _laid(kinds, rows if carried is None else pa.concat_tables([carried, rows]))
         last = whole.slice(whole.num_rows - 1)
         carried = last.set_column(1, "_at", pa.array([-1], pa.int64())).set_column(2, "_k", pa.array([-1], pa.int32()))
         coming = whole.filter(pa.array(whole["_at"].to_numpy() >= 0))
-        lo = _digests(table, kinds, coming, con)
+        lo = _digests(columns, kinds, coming, con)
         digest[coming["_at"].to_numpy()] = lo
         _insert(con, "_merged", coming.drop_columns(["_g", "_k"]).append_column("_lo", pa.array(lo)))
     con.execute("DROP TABLE _given")
-    return Merged(group, digest, con)
+    return Merged(group, digest, columns, con)
 
 
 @dataclass(frozen=True)
@@ -285,11 +294,11 @@ def _groups(parts: Iterable[Entries], group: Int64) -> dict[int, list[tuple[Int6
     return places
 
 
-def _give_held(con: duckdb.DuckDBPyConnection, table: contract.Table, file: Path, at: Int64, names: Int64) -> None:
+def _give_held(con: duckdb.DuckDBPyConnection, table: contract.Table, schema: pa.Schema, file: Path, at: Int64, names: Int64) -> None:
     order = np.argsort(at)
     at, names = at[order], names[order]
     start = 0
-    for rows in delta.batches(file, [column.name for column in table.columns], table.schema):
+    for rows in delta.batches(file, schema.names[len(_HEADS) :], table.schema):
         low, high = np.searchsorted(at, [start, start + rows.num_rows])
         if low < high:
             found = rows.take(pa.array(at[low:high] - start))
@@ -297,16 +306,15 @@ def _give_held(con: duckdb.DuckDBPyConnection, table: contract.Table, file: Path
         start += rows.num_rows
 
 
-def _give_coming(con: duckdb.DuckDBPyConnection, table: contract.Table, staged: StagedTable, kinds: _Kinds, group: Int64) -> None:
+def _give_coming(con: duckdb.DuckDBPyConnection, schema: pa.Schema, staged: StagedTable, kinds: _Kinds, group: Int64) -> None:
     start = 0
     for rows, _ in staged.waiting.batches():
         places = start + np.flatnonzero(group[start : start + rows.num_rows])
         if len(places):
             found = rows.take(pa.array(places - start))
-            arrays = [
-                found[column.name] if column.name in found.schema.names else pa.nulls(len(places), column.type) for column in table.columns
-            ]
-            whole = pa.table(arrays, names=[column.name for column in table.columns])
+            fields = list(schema)[len(_HEADS) :]
+            arrays = [found[field.name] if field.name in found.schema.names else pa.nulls(len(places), field.type) for field in fields]
+            whole = pa.table(arrays, names=[field.name for field in fields])
             _insert(con, "_given", _placed(whole, group[places], places, kinds.of_piece[kinds.pieces.of(places)]))
         start += rows.num_rows
 
@@ -321,11 +329,6 @@ def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     con.register("_more", rows.cast(pa.schema(naive)))
     con.execute(f"INSERT INTO {name} SELECT * FROM _more")
     con.unregister("_more")
-
-
-def _schema(table: contract.Table) -> pa.Schema:
-    heads = [pa.field("_g", pa.int64()), pa.field("_at", pa.int64()), pa.field("_k", pa.int32())]
-    return pa.schema([*heads, *(pa.field(column.name, column.type) for column in table.columns)])
 
 
 def _laid(kinds: _Kinds, rows: pa.Table) -> pa.Table:
@@ -379,14 +382,16 @@ def _after(text: str, place: int, letters: str) -> int:
     return place
 
 
-def _digests(table: contract.Table, kinds: _Kinds, rows: pa.Table, con: duckdb.DuckDBPyConnection) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _digests(
+    columns: tuple[Column, ...], kinds: _Kinds, rows: pa.Table, con: duckdb.DuckDBPyConnection
+) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """What each row says (rows,), as if its file had said all of it."""
     found, kind = np.zeros(rows.num_rows, np.uint64), rows["_k"].to_numpy()
     for made in set(kinds.made):
         mine = np.flatnonzero(np.array([each == made for each in kinds.made])[kind])
         some = rows.take(pa.array(mine))
-        columns = [c for c in table.columns if c.name not in made and some[c.name].null_count < some.num_rows]
-        found[mine] = digests(some, columns, con)[1]
+        said = [c for c in columns if c.name not in made and some[c.name].null_count < some.num_rows]
+        found[mine] = digests(some, said, con)[1]
     return found
 
 

@@ -215,7 +215,7 @@ def _rows(
     table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.dtype[np.bool_]], now_us: int, filled: partial.Merged | None
 ) -> Iterator[pa.Table]:
     everything, start = bool(write.all()), 0
-    instead = None if filled is None else partial.Overlay(table, filled)
+    instead = None if filled is None else partial.Overlay(filled)
     for rows, file in staged.waiting.batches():
         stamps = {
             "source": pa.array([staged.files[file][1]]).dictionary_encode().take(pa.array(np.zeros(rows.num_rows, np.int32))),

@@ -335,8 +335,7 @@ def _laid(kinds: _Kinds, rows: pa.Table) -> pa.Table:
     """Rows in order of key and arrival, each with what it leaves unsaid taken from the row before it."""
     number, kind, index = rows["_g"].to_numpy(), rows["_k"].to_numpy(), np.arange(rows.num_rows)
     whole = np.ones(rows.num_rows, bool)
-    whole[1:] = number[1:] != number[:-1]
-    whole |= kind < 0
+    whole[1:] = number[1:] != number[:-1]  # what is held comes first of its key, so it is among these
     for column in sorted(kinds.unsaid() - {_ATTRIBUTES}):
         says = whole | np.array([column not in lacks for lacks in kinds.lacks])[kind]
         source = np.maximum.accumulate(np.where(says, index, 0))

@@ -330,7 +330,7 @@ class Plan:
         foreign = {name: _source(place, schema.field(place)) for place, name in enumerate(schema.names)}
         sources = {ours: foreign[theirs] for ours, theirs in found.items() if ours not in proved}
         used = set(found.values())
-        unknown = {shown(name): foreign[name] for name in schema.names if name not in used}
+        unknown = {_kept_as(name): foreign[name] for name in schema.names if name not in used}
         selected, kept = ["_i"], ["_i"]
         for column in table.columns:
             if column.name in proved:
@@ -399,10 +399,10 @@ def _name(piece: Piece, chunk: Chunk, found: Mapping[str, str], defaults: Iterab
     names = chunk.rows.schema.names
     empty = {name for name in names if chunk.sparse and chunk.rows[name].null_count == chunk.rows.num_rows}
     piece.named.update(defaults, (ours for ours, theirs in found.items() if theirs not in empty))
-    piece.others.update(shown(name) for name in set(names) - set(found.values()))
+    piece.others.update(_kept_as(name) for name in set(names) - set(found.values()))
 
 
-def shown(name: str) -> str:
+def _kept_as(name: str) -> str:
     """The name under which ``attributes`` keeps a foreign column."""
     return name.strip().lower() or "unnamed"
 
@@ -411,7 +411,7 @@ def _missing(table: contract.Table, file: str, names: list[str], absent: frozens
     """What a row must have and the file has not, and how that is refused; nothing and "" if it has everything.
 
     Raises:
-        DataError: something is missing, and no row of the shop can have it: the table is not ``held``, or it is of the key.
+        DataError: something is missing, and no row of the shop can be meant: the table is not ``held``, or the key is not whole.
     """
     made = _made(table, absent) | set(_fallbacks(table, absent))
     lacks: list[str] = []
@@ -420,8 +420,6 @@ def _missing(table: contract.Table, file: str, names: list[str], absent: frozens
         if column.required and column.name in absent and column.name not in made:
             hint = f"{did_you_mean(column.name, names)} Map it with {column.name}=THEIRS or give a default"
             refusal = refusal or f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}"
-            if column.name in table.key:
-                raise DataError(f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}")
             lacks.append(column.name)
     for group in table.any_of:
         if all(name in absent for name in group):
@@ -429,7 +427,7 @@ def _missing(table: contract.Table, file: str, names: list[str], absent: frozens
             one = f"{file}: table {table.name} needs at least one of {', '.join(group)}; {seen}; map one with {group[0]}=THEIRS"
             refusal = refusal or one
             lacks += group
-    if refusal and (not held or made & set(table.key)):
+    if refusal and (not held or made.union(lacks) & set(table.key)):
         raise DataError(refusal)
     return frozenset(lacks), refusal
 

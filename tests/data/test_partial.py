@@ -166,6 +166,18 @@ def test_a_file_without_required_columns_is_refused_where_nothing_is_known(shop,
     assert shop.data_version == version
 
 
+def test_places_in_an_order_that_no_file_gives_are_the_same_whichever_columns_it_names(shop, tmp_path):
+    orders = pa.table({"order_id": ["o", "o"], "item_id": ["i", "j"], "ordered_at": ["2024-01-01"] * 2, "status": ["paid", "paid"]})
+    shop.upsert("orders", orders)
+    report = shop.upsert("orders", orders.select(["order_id", "item_id", "ordered_at"]).append_column("quantity", pa.array([2.0, 1.0])))
+    assert (report.inserted, report.updated) == (0, 2)
+    same_as(tmp_path, shop, "orders", "line", orders.append_column("quantity", pa.array([2.0, 1.0])))
+    with pytest.raises(DataError, match="needs a column `item_id`"):  # which line is meant, nobody can tell
+        shop.upsert("orders", pa.table({"order_id": ["o"], "status": ["shipped"]}))
+    assert shop.upsert("orders", pa.table({"order_id": ["o"], "line": [1], "status": ["shipped"]})).updated == 1
+    assert [(row["item_id"], row["status"]) for row in said(shop, "orders", "line")] == [("i", "paid"), ("j", "shipped")]
+
+
 def test_a_row_that_names_none_of_a_group_keeps_the_known_ones(shop):
     shop.upsert("reviews", pa.table({"review_id": ["r"], "item_id": ["i"], "body": ["fine"]}))
     report = shop.upsert("reviews", pa.table({"review_id": ["r", "s"], "helpful_votes": [7, 1]}))

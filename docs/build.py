@@ -20,7 +20,7 @@ from typing import Any
 
 from shoplm import task as tasks
 from shoplm.config import Config
-from shoplm.data import contract
+from shoplm.data import contract_page
 from shoplm.pipeline.config import GROUPS, RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +46,8 @@ def pages(results: Path = RESULTS) -> dict[Path, str]:
     found = {
         ROOT / "docs" / "settings.md": settings(),
         ROOT / "docs" / "numbers.md": numbers(measured),
-        ROOT / "docs" / "contract.md": contract.markdown(),
-        ROOT / "docs" / "contract.schema.json": json.dumps(contract.json_schema(), indent=1, ensure_ascii=False) + "\n",
+        ROOT / "docs" / "contract.md": contract_page.markdown(),
+        ROOT / "docs" / "contract.schema.json": json.dumps(contract_page.json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     for name, nothing in NOTHING.items():
         path = ROOT / name

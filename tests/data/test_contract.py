@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shoplm.data import contract
+from shoplm.data import contract, contract_page
 from shoplm.data.shop import Shop
 from shoplm.errors import DataError
 
@@ -72,7 +72,7 @@ def fits(value, document):
 
 
 def test_the_docs_page_is_what_the_declarations_say():
-    assert PAGE.read_text(encoding="utf-8") == contract.markdown()
+    assert PAGE.read_text(encoding="utf-8") == contract_page.markdown()
 
 
 @pytest.mark.parametrize("table", contract.TABLES.values(), ids=lambda table: table.name)
@@ -96,7 +96,7 @@ def test_an_unknown_table_or_column_is_answered_with_the_closest():
 
 @pytest.mark.parametrize("table", contract.TABLES, ids=str)
 def test_every_table_has_a_valid_json_schema_that_names_its_columns(table):
-    document = contract.json_schema()[table]
+    document = contract_page.json_schema()[table]
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     well_formed(document)
     assert list(document["properties"]) == contract.TABLES[table].schema.names
@@ -130,7 +130,7 @@ def imports(draw):
 @given(imports())
 def test_a_row_that_passes_the_import_passes_the_schema(data):
     name, rows = data
-    document = contract.json_schema()[name]
+    document = contract_page.json_schema()[name]
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(Path(folder) / "shop", create=True)
         report = shop.upsert(name, rows)

@@ -19,7 +19,8 @@ def markdown() -> str:
         "`*` marks a required column. Times are stored as UTC microseconds. Columns that the contract does not name go to",
         "`attributes` and can be used in SQL under their own names. Every stored row also carries `source`, `ingested_at` and",
         "`row_digest`. *Known* says from when on a value may be used: always, at the row's own time (`event_time`), when the row was",
-        "last updated (`updated_at`), or only `later`, never as an input.",
+        "last updated (`updated_at`), or only `later`, never as an input. A column that a file does not name stays as it was known before;",
+        "one that it names overwrites, an empty cell too.",
     ]
     for each in TABLES.values():
         lines += ["", f"## {each.name}", "", each.description, "", f"Key: {', '.join(f'`{name}`' for name in each.key)}."]

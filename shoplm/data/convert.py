@@ -366,7 +366,7 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], prov
         table: the contract table that the rows go into.
         sources: the foreign column behind each contract column; the converted value is called by the contract's name
             and ``_given_<name>`` tells whether the source had a value.
-        made: columns that are made up later.
+        made: columns that are made up later, or stay as the shop has them.
         proved: columns whose values are known to be right, and whether every row has one.
     """
     found: list[Rule] = []
@@ -387,6 +387,8 @@ def rules(table: Table, sources: Mapping[str, Source], made: Iterable[str], prov
             found.append(Rule(f"{given} AND {name} IS NULL", column.name, f"is not {_an(column)}", f"write {HOW[column.type]}"))
         found += _checks(column, name)
     for group in table.any_of:
+        if later.issuperset(group):
+            continue
         if any(proved.get(name) for name in group) or (
             any(name in proved for name in group) and not any(name in sources for name in group)
         ):

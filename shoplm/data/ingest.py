@@ -48,6 +48,7 @@ class Chunk:
         faults: rows that could not even be read; they count as read and quarantined.
         untyped: every value is text and shows its type by its form only (csv).
         source: the foreign system that the ``source`` column names, such as "ga4"; empty stands for ``file``.
+        sparse: the columns are those that the format may have, so one without any value is not a column of the file.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Chunk:
     faults: tuple[Fault, ...] = ()
     untyped: bool = False
     source: str = ""
+    sparse: bool = False
 
 
 class Guard(Protocol):

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from shoplm.data import contract, delta, ingest, maintenance, manifest, migrate, retention, writers
+from shoplm.data import contract, delta, ingest, maintenance, manifest, migrate, partial, retention, writers
 from shoplm.data.importers import importer
 from shoplm.data.ingest import Chunk, Guard, ImportReport, TableReport
 from shoplm.data.maintenance import TABLES, Cleared
@@ -197,7 +197,7 @@ class Shop:
         """
         with _writing(self.path):
             with writers.writing(self.path) as writer:
-                staging = Staging(writer.folder, guard)
+                staging = Staging(writer.folder, guard, self.counts())
                 try:
                     transaction = Transaction(self, staging)
                     yield transaction
@@ -361,6 +361,9 @@ class Shop:
 
     def _report(self, staging: Staging, name: str, outcome: Outcome) -> TableReport:
         staged = staging.tables[name]
+        if outcome.refused is not None:
+            for piece, faults in partial.refusals(contract.table(name), staged, outcome.refused):
+                staging.refuse(name, piece.file, faults)
         written = []
         for file, handle in staged.quarantine.items():
             handle.flush()

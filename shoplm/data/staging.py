@@ -35,6 +35,29 @@ Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass
+class Piece:
+    """Rows of one file that follow one another, and what the file names.
+
+    Attributes:
+        file: for messages.
+        named: contract columns that the file has, or that were given a default; grows until the file ends.
+        others: names that it has besides and that go to ``attributes``.
+        made: columns that are made up because the file has none.
+        lacks: required columns that it has not, so only rows that the shop holds can be meant.
+        refusal: how the file is refused if the shop holds none of its rows.
+        strict: one row that the shop does not hold refuses everything.
+    """
+
+    file: str
+    made: frozenset[str]
+    lacks: frozenset[str]
+    refusal: str
+    strict: bool
+    named: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+
+
+@dataclass
 class StagedTable:
     """What has been staged for one table so far."""
 
@@ -50,13 +73,18 @@ class StagedTable:
     attributes: dict[str, set[str]] = field(default_factory=dict)
     files: list[tuple[str, str]] = field(default_factory=list)
     """File and source, by the number that ``waiting`` gives back."""
+    pieces: list[tuple[int, Piece]] = field(default_factory=list)
+    """With the place of the first row of each."""
     first_fault: str = ""
     quarantine: dict[str, IO[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ready:
-    """One chunk after conversion: the good rows' columns that hold any value, then ``_hi`` and ``_lo``, their digest."""
+    """One chunk after conversion: the good rows' columns that hold any value, then ``_hi`` and ``_lo``, their digest.
+
+    Where the file lacks required columns, ``_line`` follows.
+    """
 
     chunk: Chunk
     read: int
@@ -65,13 +93,20 @@ class Ready:
     faults: list[Fault]
     unknown: Mapping[str, int]
     attributes: Mapping[str, set[str]]
+    piece: Piece | None = None
 
 
 class Staging:
-    """Contract rows on their way in: converted, checked, and kept on disk until the shop takes them."""
+    """Contract rows on their way in: converted, checked, and kept on disk until the shop takes them.
 
-    def __init__(self, folder: Path, guard: Guard | None = None) -> None:
-        self.folder, self.guard = folder, guard
+    Args:
+        folder: where they are kept; it exists.
+        guard: what hides people.
+        held: the tables that have rows, to which a file may say only some of the required columns.
+    """
+
+    def __init__(self, folder: Path, guard: Guard | None = None, held: Collection[str] = ()) -> None:
+        self.folder, self.guard, self.held = folder, guard, held
         self.con = duckdb.connect(
             ":memory:",
             config={"temp_directory": str(folder / "spill"), "memory_limit": "1GB", "preserve_insertion_order": "true", "threads": 1,
@@ -80,6 +115,7 @@ class Staging:
         self.con.execute("SET python_enable_replacements=false")
         self.tables: dict[str, StagedTable] = {}
         self._absent: dict[tuple[str, str], frozenset[str]] = {}
+        self._pieces: dict[tuple[str, str, frozenset[str]], Piece] = {}
 
     def close(self) -> None:
         """Let go of every open file; the folder may then be removed."""
@@ -96,34 +132,36 @@ class Staging:
             DataError: a required column is missing, a mapping or default names no column, or, if ``strict``, any row
                 is faulty: then the message is the first fault.
         """
+        self._absent, self._pieces = {}, {}
         if self.guard is not None:  # a guard need not bear two threads
             for chunk in chunks:
-                self._put(self._prepare(*self._planned(chunk, mapping, defaults)), strict)
+                self._put(self._prepare(*self._planned(chunk, mapping, defaults, strict)), strict)
             return
         waiting: deque[Future[Ready]] = deque()
         with ThreadPoolExecutor(THREADS) as pool:
             for chunk in chunks:
-                waiting.append(pool.submit(self._prepare, *self._planned(chunk, mapping, defaults)))
+                waiting.append(pool.submit(self._prepare, *self._planned(chunk, mapping, defaults, strict)))
                 if len(waiting) > THREADS:
                     self._put(waiting.popleft().result(), strict)
             while waiting:
                 self._put(waiting.popleft().result(), strict)
 
-    def _planned(self, chunk: Chunk, mapping: Mapping[str, str], defaults: Mapping[str, str]) -> tuple[Chunk, Shape]:
+    def _planned(self, chunk: Chunk, mapping: Mapping[str, str], defaults: Mapping[str, str], strict: bool = False) -> tuple[Chunk, Shape]:
         table = contract.table(chunk.table)
         if table.name not in self.tables:
             self.tables[table.name] = StagedTable(Waiting(self.folder / table.name), Pile(self.folder / f"{table.name}-keys"))
         for name in defaults:
             table[name]
         if not chunk.rows.num_columns and chunk.faults:  # not one line could be read, so nothing tells which columns the file has
-            return chunk, Shape(table, {}, defaults, frozenset())
+            return chunk, Shape(table, {}, defaults, frozenset(), Piece(chunk.file, frozenset(), frozenset(), "", strict))
         found = _match(table, chunk.file, chunk.rows.schema.names, mapping)
-        absent = self._absent.get((table.name, chunk.file))
-        if absent is None:  # what the file lacks is settled by its first chunk
-            absent = frozenset(column.name for column in table.columns if column.name not in found and column.name not in defaults)
-            _refuse_missing(table, chunk.file, chunk.rows.schema.names, absent)
-            self._absent[table.name, chunk.file] = absent
-        return chunk, Shape(table, found, {**_fallbacks(table, absent), **defaults}, _made(table, absent))
+        here = frozenset(column.name for column in table.columns if column.name not in found and column.name not in defaults)
+        absent = self._absent.setdefault((table.name, chunk.file), here)  # what the file lacks is settled by its first chunk
+        lacks, refusal = _missing(table, chunk.file, chunk.rows.schema.names, absent & here, table.name in self.held)
+        new = Piece(chunk.file, _made(table, absent), lacks, refusal, strict)
+        piece = self._pieces.setdefault((table.name, chunk.file, lacks), new)
+        _name(piece, chunk, found, defaults)
+        return chunk, Shape(table, found, {**_fallbacks(table, absent), **defaults}, _made(table, absent), piece)
 
     def _prepare(self, chunk: Chunk, shape: Shape) -> Ready:
         rows, lost = convert.plain(chunk.rows)
@@ -161,7 +199,9 @@ class Staging:
             if not set(shape.made) & set(shape.table.key):
                 keys = entries(*digests(good, [shape.table[name] for name in shape.table.key], con), lo, 0)
             good = good.select([column.name for column in filled]).append_column("_hi", pa.array(hi)).append_column("_lo", pa.array(lo))
-            return Ready(chunk, rows.num_rows, good, keys, faults, unknown, attributes)
+            if shape.piece.lacks:
+                good = good.append_column("_line", pa.array(chunk.lines[~wrong]))
+            return Ready(chunk, rows.num_rows, good, keys, faults, unknown, attributes, shape.piece)
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             why = self._words(" ".join(str(error).split()))[:SEEN_LENGTH]
             raise DataError(f"{chunk.file}, near line {chunk.lines[0]}: cannot be converted ({why})") from error
@@ -177,6 +217,9 @@ class Staging:
         if origin not in staged.files:
             staged.files.append(origin)
         if ready.rows is not None and ready.rows.num_rows:
+            assert ready.piece is not None
+            if not staged.pieces or staged.pieces[-1][1] is not ready.piece:
+                staged.pieces.append((staged.staged, ready.piece))
             staged.waiting.add(ready.rows, staged.files.index(origin))
             if ready.keys is None:
                 staged.lacking = True
@@ -191,6 +234,10 @@ class Staging:
         staged.read += ready.read + len(chunk.faults)
         if faults:
             self._quarantine(chunk.table, staged, chunk.file, faults)
+
+    def refuse(self, name: str, file: str, faults: list[Fault]) -> None:
+        """Put rows that were staged for a table into quarantine after all."""
+        self._quarantine(name, self.tables[name], file, [self._shown(fault) for fault in faults])
 
     def _shown(self, fault: Fault) -> Fault:
         seen = self._words(fault.seen)[:SEEN_LENGTH]
@@ -218,6 +265,7 @@ class Shape:
     found: Mapping[str, str]
     constants: Mapping[str, str]
     made: frozenset[str]
+    piece: Piece
 
 
 def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
@@ -329,7 +377,7 @@ class Plan:
         foreign = {name: _source(place, schema.field(place)) for place, name in enumerate(schema.names)}
         sources = {ours: foreign[theirs] for ours, theirs in found.items() if ours not in proved}
         used = set(found.values())
-        unknown = {name.strip().lower() or "unnamed": foreign[name] for name in schema.names if name not in used}
+        unknown = {_kept_as(name): foreign[name] for name in schema.names if name not in used}
         selected, kept = ["_i"], ["_i"]
         for column in table.columns:
             if column.name in proved:
@@ -354,7 +402,7 @@ class Plan:
             if name in sources or (name == "attributes" and unknown):
                 kept.append(name_in_sql(name))
         whole_rows = {name: not values.null_count for name, values in proved.items()}
-        rules = tuple(convert.rules(table, sources, shape.made, whole_rows))
+        rules = tuple(convert.rules(table, sources, shape.made | shape.piece.lacks, whole_rows))
         cases = " ".join(f"WHEN {rule.sql} THEN {number}" for number, rule in enumerate(rules))
         fault = f"CASE {cases} END" if cases else "CAST(NULL AS INTEGER)"
         measures = ", ".join(f"count({s.counted(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
@@ -393,16 +441,42 @@ def _match(table: contract.Table, file: str, names: list[str], mapping: Mapping[
     return found
 
 
-def _refuse_missing(table: contract.Table, file: str, names: list[str], absent: frozenset[str]) -> None:
+def _name(piece: Piece, chunk: Chunk, found: Mapping[str, str], defaults: Iterable[str]) -> None:
+    """Note what a chunk names."""
+    names = chunk.rows.schema.names
+    empty = {name for name in names if chunk.sparse and chunk.rows[name].null_count == chunk.rows.num_rows}
+    piece.named.update(defaults, (ours for ours, theirs in found.items() if theirs not in empty))
+    piece.others.update(_kept_as(name) for name in set(names) - set(found.values()))
+
+
+def _kept_as(name: str) -> str:
+    """The name under which ``attributes`` keeps a foreign column."""
+    return name.strip().lower() or "unnamed"
+
+
+def _missing(table: contract.Table, file: str, names: list[str], absent: frozenset[str], held: bool) -> tuple[frozenset[str], str]:
+    """What a row must have and the file has not, and how that is refused; nothing and "" if it has everything.
+
+    Raises:
+        DataError: something is missing, and no row of the shop can be meant: the table is not ``held``, or the key is not whole.
+    """
     made = _made(table, absent) | set(_fallbacks(table, absent))
+    lacks: list[str] = []
+    refusal = ""
     for column in table.columns:
         if column.required and column.name in absent and column.name not in made:
             hint = f"{did_you_mean(column.name, names)} Map it with {column.name}=THEIRS or give a default"
-            raise DataError(f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}")
+            refusal = refusal or f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}"
+            lacks.append(column.name)
     for group in table.any_of:
         if all(name in absent for name in group):
             seen = f"seen {', '.join(names[:20])}"
-            raise DataError(f"{file}: table {table.name} needs at least one of {', '.join(group)}; {seen}; map one with {group[0]}=THEIRS")
+            one = f"{file}: table {table.name} needs at least one of {', '.join(group)}; {seen}; map one with {group[0]}=THEIRS"
+            refusal = refusal or one
+            lacks += group
+    if refusal and (not held or made.union(lacks) & set(table.key)):
+        raise DataError(refusal)
+    return frozenset(lacks), refusal
 
 
 def _made(table: contract.Table, absent: frozenset[str]) -> frozenset[str]:

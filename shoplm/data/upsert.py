@@ -7,7 +7,7 @@ Only digests are compared, one part of the keys at a time, so memory does not gr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shoplm.data import contract, convert, delta
+from shoplm.data import contract, convert, delta, partial
 from shoplm.data.manifest import TableState
 from shoplm.data.staging import StagedTable, Staging
-from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries
+from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries, grouped
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Outcome:
     updated: int
     duplicate: int
     state: TableState | None
+    refused: partial.Flags | None = None
+    """The staged rows that say too little of a key that is new; None for none."""
 
 
 def upsert(staging: Staging, table: contract.Table, path: Path, before: TableState | None, now_us: int) -> Outcome:
@@ -55,18 +57,26 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         staged.lacking = False
     staged.pile.only_coming()  # another writer may have been first: then this is not the first time that we judge
     names = _hold(staging, table, staged.pile, path, before)
-    verdict = Verdict(np.zeros(staged.staged, bool))
-    for part in staged.pile.parts():
-        _judge(part, verdict)
-    outcome_of = (verdict.inserted, staged.staged - verdict.inserted - verdict.duplicate, verdict.duplicate)
+    refused = partial.strangers(table, staged, staged.pile.parts)
+    count = staged.staged if refused is None else staged.staged - int(refused.sum())
+
+    def parts() -> Iterator[Entries]:
+        for part in staged.pile.parts():
+            yield part if refused is None else part[(part["file"] >= 0) | ~refused[np.where(part["file"] < 0, part["at"], 0)]]
+
+    verdict, filled = _judged(staged, parts()), None
+    if verdict.inserted + verdict.duplicate < count:  # only what is updated can leave unsaid what was known
+        filled = partial.merged(staging, table, staged, [path / name for name in names], attributes, parts)
+        verdict = verdict if filled is None else _judged(staged, filled.restated(parts()))
+    outcome_of = (verdict.inserted, count - verdict.inserted - verdict.duplicate, verdict.duplicate)
     if not verdict.write.any():
-        return Outcome(*outcome_of, before)
+        return Outcome(*outcome_of, before, refused)
     gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
     ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
-    version = delta.change(table, path, ready, _rows(table, staged, verdict.write, now_us), gone)
+    version = delta.change(table, path, ready, _rows(table, staged, verdict.write, now_us, filled), gone)
     rows = (before.rows if before else 0) + verdict.inserted
     content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64
-    return Outcome(*outcome_of, TableState(version, rows, content, attributes))
+    return Outcome(*outcome_of, TableState(version, rows, content, attributes), refused)
 
 
 @dataclass
@@ -79,6 +89,13 @@ class Verdict:
     gained: int = 0
     lost: int = 0
     gone: dict[int, list[delta.Positions]] = field(default_factory=dict)
+
+
+def _judged(staged: StagedTable, parts: Iterable[Entries]) -> Verdict:
+    verdict = Verdict(np.zeros(staged.staged, bool))
+    for part in parts:
+        _judge(part, verdict)
+    return verdict
 
 
 def _judge(part: Entries, verdict: Verdict) -> None:
@@ -105,10 +122,8 @@ def _none_of(repeated: Numbers, keys: Numbers) -> np.ndarray[Any, np.dtype[np.bo
 
 
 def _judge_together(rows: Entries, verdict: Verdict) -> None:
-    rows = rows[np.lexsort((rows["at"], rows["file"] < 0, rows["hi"], rows["lo"]))]  # in a group: what is held, then by arrival
+    rows, begins = grouped(rows)
     digest = rows["digest"] & DIGEST_MASK
-    begins = np.ones(len(rows), bool)
-    begins[1:] = (rows["lo"][1:] != rows["lo"][:-1]) | (rows["hi"][1:] != rows["hi"][:-1])
     ends = np.append(begins[1:], True)
     coming = rows["file"] < 0
     said_before = np.append(False, digest[1:] == digest[:-1]) & ~begins
@@ -196,8 +211,11 @@ def _ids(staging: Staging, rows: pa.Table, numbers: np.ndarray[Any, np.dtype[np.
     return found
 
 
-def _rows(table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.dtype[np.bool_]], now_us: int) -> Iterator[pa.Table]:
+def _rows(
+    table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.dtype[np.bool_]], now_us: int, filled: partial.Merged | None
+) -> Iterator[pa.Table]:
     everything, start = bool(write.all()), 0
+    instead = None if filled is None else partial.Overlay(filled)
     for rows, file in staged.waiting.batches():
         stamps = {
             "source": pa.array([staged.files[file][1]]).dictionary_encode().take(pa.array(np.zeros(rows.num_rows, np.int32))),
@@ -213,6 +231,8 @@ def _rows(table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.
             for f in table.schema
         ]
         whole = pa.Table.from_arrays(arrays, schema=table.schema)
+        if instead is not None:
+            whole = instead.laid_over(whole, start)
         keep = write[start : start + rows.num_rows]
         start += rows.num_rows
         if everything or keep.any():

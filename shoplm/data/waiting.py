@@ -115,6 +115,14 @@ def _array(values: pa.ChunkedArray) -> pa.Array:
     return values.chunk(0) if values.num_chunks == 1 else pa.concat_arrays(values.chunks)
 
 
+def grouped(rows: Entries) -> tuple[Entries, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Entries by key, within a key what is held and then by arrival; and where each key begins (rows,)."""
+    rows = rows[np.lexsort((rows["at"], rows["file"] < 0, rows["hi"], rows["lo"]))]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows["lo"][1:] != rows["lo"][:-1]) | (rows["hi"][1:] != rows["hi"][:-1])
+    return rows, begins
+
+
 class Waiting:
     """Rows of one table in the order in which they came, on disk; columns without any value are not written."""
 

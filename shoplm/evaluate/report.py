@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from shoplm.data.health.finding import Finding
 from shoplm.evaluate import plots
 from shoplm.evaluate.bootstrap import Estimate
 from shoplm.evaluate.judge import Judgement, difference
@@ -40,14 +41,6 @@ _METRICS = {
     "rmse": "RMSE",
     "mae": "Mean absolute error",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about the user's data that they should know."""
-
-    severity: Literal["wrong", "warning", "note"]
-    text: str
 
 
 @dataclass(frozen=True)

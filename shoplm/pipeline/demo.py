@@ -13,7 +13,7 @@ from typing import Any, Literal
 from shoplm.data.ingest import ImportReport
 from shoplm.data.shop import Shop
 from shoplm.errors import DataError
-from shoplm.evaluate.report import Finding, Report, verdict, write_report
+from shoplm.evaluate.report import Report, verdict, write_report
 from shoplm.files import or_gone
 from shoplm.pipeline import describe
 from shoplm.pipeline.config import RunConfig
@@ -112,7 +112,7 @@ def demo(
         judgement=page.judgement,
         baselines=page.baselines,
         labels={name: list(labels) for name, labels in fitted.labels.items()},
-        findings=tuple(Finding(one.severity, str(one)) for one in health.findings),
+        findings=health.findings,
         curves=describe.curves(journal, describe.history_of(journal)),
         examples=tuple(page.examples),
         facts=describe.fact_lines(bundle.contents.facts["sentiment"]),

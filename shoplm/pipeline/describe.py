@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoplm.data.health.finding import Finding
 from shoplm.evaluate.judge import Judgement
-from shoplm.evaluate.report import Curves, Finding, Report, write_report
+from shoplm.evaluate.report import Curves, Report, write_report
 from shoplm.model.adapters import PEFT
 from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
@@ -103,6 +104,9 @@ def card(backbone: str, pooling: Pooling, config: RunConfig, metrics: Mapping[st
     return "\n".join(lines)
 
 
+_JUDGE = "run `shoplm evaluate` for the test rows"
+
+
 def training_report(
     folder: Path,
     task: str,
@@ -113,17 +117,17 @@ def training_report(
     history: Sequence[Mapping[str, Any]],
 ) -> None:
     """``report.html`` of a run that has just ended: curves, and what validation says."""
-    findings = [Finding("note", "Judged on the validation rows, which also chose: run `shoplm evaluate` for the test rows.")]
+    findings = [Finding("note", "judging", "", "", "Judged on the validation rows, which also chose", _JUDGE)]
     if judgement is None:
-        findings = [Finding("warning", "No validation rows, so nothing is judged here: run `shoplm evaluate` for the test rows.")]
+        findings = [Finding("warning", "judging", "", "", "No validation rows, so nothing is judged here", _JUDGE)]
     if prepared.truncated:
-        findings.append(Finding("note", f"{prepared.truncated:,} texts are longer than max_length and were cut."))
+        text = f"{prepared.truncated:,} texts are longer than max_length and were cut"
+        findings.append(Finding("note", "length", "", "", text, "", prepared.truncated))
     if prepared.crossing:
-        findings.append(
-            Finding("warning", f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart.")
-        )
+        text = f"{prepared.crossing:,} texts stand in more than one split: what is judged may have been learnt by heart"
+        findings.append(Finding("warning", "split", "", "", text, "", prepared.crossing))
     if prepared.repeats:
-        findings.append(Finding("warning", f"{prepared.repeats}; {prepared.repeats.FIX}."))
+        findings.append(Finding("warning", "repeats", "", "", str(prepared.repeats), prepared.repeats.FIX))
     place = folder.parent if folder.name == "run" else folder.parent.parent  # of a task among several
     report = Report(
         title=f"{task}: trained",

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoplm.data.health.finding import Finding
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
 from shoplm.evaluate.baselines import Head as BaselineHead
 from shoplm.evaluate.baselines import fit_baselines
 from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
-from shoplm.evaluate.report import Example, Finding, Report, summary, verdict, write_report
+from shoplm.evaluate.report import Example, Report, summary, verdict, write_report
 from shoplm.evaluate.words import moved
 from shoplm.model.heads import Choice, HeadSpec, Score
 from shoplm.model.precision import Precision

@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from shoplm.data.health.finding import Finding
 from shoplm.errors import ResourceError
 from shoplm.evaluate import plots
 from shoplm.evaluate.judge import Judge
 from shoplm.evaluate.metrics import ECE, Accuracy, LogLoss
-from shoplm.evaluate.report import Curves, Example, Finding, Report, render, summary, verdict, write_report
+from shoplm.evaluate.report import Curves, Example, Report, render, summary, verdict, write_report
 from shoplm.evaluate.words import Word
 
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; {{ 7*7 }} 质量"
@@ -31,7 +32,7 @@ def full() -> Report:
     ours, theirs = judged(1.0), judged(0.3)
     return Report(
         NASTY, NASTY, ours, {NASTY: theirs}, {"t": [NASTY, "b", "c"]},
-        [Finding("wrong", NASTY)], Curves(range(50), np.linspace(1, 0, 50), {NASTY: [(1, 0.5), (2, 0.6)]}),
+        [Finding("wrong", "missing", NASTY, "", NASTY, NASTY)], Curves(range(50), np.linspace(1, 0, 50), {NASTY: [(1, 0.5), (2, 0.6)]}),
         [Example(NASTY, NASTY, [Word(0, 8, "<script>", 0.4), Word(8, 13, "alert", -0.2)], 0.9, NASTY)], {NASTY: NASTY}, [NASTY],
     )  # fmt: skip
 

@@ -13,15 +13,15 @@ Severity = Literal["wrong", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a table that its owner should know.
+    """Something about a table, or about rows on their way into a model, that their owner should know.
 
     Attributes:
         severity: wrong = mend before training, warning = look at it, note = good to know.
         check: which question found it: missing, outlier, duplicate, bot, …
-        table: the table.
+        table: the table, empty where it is about none.
         column: the column, empty where it is about rows.
         text: what was seen.
-        fix: what to do.
+        fix: what to do, empty where it is only good to know.
         rows: rows concerned.
         of: rows looked at.
     """
@@ -36,7 +36,7 @@ class Finding:
     of: int = 0
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.text}; {self.fix}"
+        return (f"{self.table}: " if self.table else "") + self.text + (f"; {self.fix}" if self.fix else "")
 
     def plain(self) -> dict[str, Any]:
         """As plain values that JSON can hold."""

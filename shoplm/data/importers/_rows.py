@@ -80,7 +80,7 @@ def chunk(
         arrays.append(array)
         fields.append(pa.field(shown, array.type, metadata=JSON_MARK if mark else None))
     whole = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    return Chunk(table, whole, np.asarray(lines, np.int64), file, faults, untyped, source)
+    return Chunk(table, whole, np.asarray(lines, np.int64), file, faults, untyped, source, sparse=True)
 
 
 def column(values: list[Any]) -> tuple[pa.Array, bool]:

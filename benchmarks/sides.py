@@ -72,7 +72,7 @@ def rows_for(settings: Mapping[str, Any], max_length: int | None = None) -> Rows
 
     of = SETS[settings["data"]]
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
-        found = rows_of(of["task"], write_file(settings, Path(folder)), of["where"], max_length)
+        found, pad = rows_of(of["task"], write_file(settings, Path(folder)), of["where"], max_length)
     tokens, classes, count = found.tokens, found.targets[of["target"]], found.train
     ids = [tokens.ids[tokens.start[at] : tokens.start[at + 1]].tolist() for at in range(len(tokens))]
     kept = [at for at in range(count, len(ids)) if classes[at] >= 0]
@@ -82,7 +82,7 @@ def rows_for(settings: Mapping[str, Any], max_length: int | None = None) -> Rows
         [ids[at] for at in kept],
         classes[kept],
         len(found.fitted.labels[of["target"]]),
-        found.backbone.tokenizer.pad,
+        pad,
     )
 
 

@@ -12,12 +12,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
 
 from benchmarks.side_by_side import Json, encoder_flops
+
+if TYPE_CHECKING:
+    from shoplm.model.backbone import Backbone
+    from shoplm.pipeline.config import RunConfig
+    from shoplm.pipeline.lesson import Lesson
 
 PROFILED = range(6, 14)
 """Steps that are profiled, when a profile is asked for."""
@@ -162,17 +167,17 @@ def judged_at(starts: list[int], points: int) -> dict[int, float]:
     return found
 
 
-def rows_of(task: str, data: Path, where: str | None, max_length: int | None = None) -> Any:
-    """The pipeline's own rows of a run, tokenised and split, without learning: a ``Lesson``."""
+def rows_of(task: str, data: Path, where: str | None, max_length: int | None = None) -> tuple[Lesson, int]:
+    """The pipeline's own rows of a run, tokenised and split, without learning, and the id that pads them."""
     import tempfile
 
     from shoplm.pipeline import training
     from shoplm.pipeline.config import RunConfig
 
-    found: list[Any] = []
+    found: list[tuple[Lesson, int]] = []
 
-    def learn(lesson: Any, *_: Any) -> None:
-        found.append(lesson)
+    def learn(lesson: Lesson, _: RunConfig, backbone: Backbone, *__: Any) -> None:
+        found.append((lesson, backbone.tokenizer.pad))
         raise Enough
 
     settings: dict[str, Any] = {} if max_length is None else {"max_length": max_length}

@@ -58,6 +58,21 @@ def test_the_watched_functions_of_the_pipeline_are_still_there():
     assert callable(learning.start.heads_from_features)
 
 
+def test_the_peers_rows_are_those_of_the_pipeline(monkeypatch, tmp_path):
+    from benchmarks import sides
+
+    file = tmp_path / "rows.csv"
+    file.write_text(
+        "text,rating,split\n"
+        + "".join(f"{'good' if i % 2 else 'bad'} dress {i},{5 if i % 2 else 1},{'train' if i < 40 else 'valid'}\n" for i in range(60))
+    )
+    monkeypatch.setattr(sides, "write_file", lambda *_: file)
+    monkeypatch.setitem(sides.SETS, "clothing", {**sides.SETS["clothing"], "where": "true"})
+    rows = sides.rows_for({"data": "clothing"})
+    assert (len(rows.train), len(rows.valid), rows.classes) == (40, 20, 2)
+    assert sorted(set(rows.train_class)) == sorted(set(rows.valid_class)) == [0, 1]
+
+
 def test_a_watched_run_counts_every_step_and_judges_where_it_is_asked_to(bert_folder, tmp_path):
     from shoplm.pipeline.config import RunConfig
     from shoplm.pipeline.training import train
@@ -65,7 +80,7 @@ def test_a_watched_run_counts_every_step_and_judges_where_it_is_asked_to(bert_fo
     file = tmp_path / "rows.csv"
     file.write_text("text,rating\n" + "".join(f"{'good' if i % 2 else 'bad'} dress {i},{5 if i % 2 else 1}\n" for i in range(60)))
     config = RunConfig.read(["sentiment"], backbone=bert_folder, epochs=2, batch_size=8)
-    rows = rows_of("sentiment", file, None)
+    rows, _ = rows_of("sentiment", file, None)
     with watched(points=1) as watch:
         train(config, data=file, out=tmp_path / "out")
     assert watch.study.lesson.train == rows.train

@@ -16,6 +16,7 @@ from torch import Tensor
 from shoplm.errors import DivergedError
 from shoplm.evaluate.judge import Judgement
 from shoplm.model.heads import MISSING
+from shoplm.pipeline import warming
 from shoplm.pipeline.bundle import run
 from shoplm.pipeline.config import FEW
 from shoplm.pipeline.judging import judge_of, known
@@ -99,6 +100,7 @@ def _learnt_without(
     seen = {name: column.copy() for name, column in lesson.learnt.items()}
     for column in seen.values():
         column[aside] = np.nan if column.dtype.kind == "f" else MISSING
+    warming.warm(study, kept, None)
     start.heads_from_features(study.network, lesson.tokens, seen, lesson.train, study.trunk, fit)
     state = loop.start(study.network, fit, study.regularizer(shorter))
     with study.progress.bar(f"{lesson.name}: calibrating", shorter.steps) as advance:

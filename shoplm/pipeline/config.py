@@ -18,6 +18,7 @@ from shoplm.data.split import Kind
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
 from shoplm.text.tokenize import TextConfig
+from shoplm.train.contrast import ContrastConfig
 from shoplm.train.loop import FitConfig
 
 
@@ -52,6 +53,7 @@ class RunConfig(Config):
     text: TextConfig = TextConfig()
     adapter: AdapterConfig = AdapterConfig()
     fit: FitConfig = FitConfig()
+    contrast: ContrastConfig = ContrastConfig()
     split: SplitConfig = SplitConfig()
     task: Mapping[str, Any] = {}
     """Settings of the tasks themselves, such as ``target``."""
@@ -104,7 +106,13 @@ class RunConfig(Config):
         return kind.of({key: value for key, value in self.task.items() if key in kind.model_fields}, f"task {name}")
 
 
-GROUPS: Mapping[str, type[Config]] = {"text": TextConfig, "adapter": AdapterConfig, "fit": FitConfig, "split": SplitConfig}
+GROUPS: Mapping[str, type[Config]] = {
+    "text": TextConfig,
+    "adapter": AdapterConfig,
+    "fit": FitConfig,
+    "contrast": ContrastConfig,
+    "split": SplitConfig,
+}
 
 
 def _named(said: Any, where: str) -> tuple[str, ...]:

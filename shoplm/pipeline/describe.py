@@ -18,6 +18,7 @@ from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared
 from shoplm.task import Fitted
+from shoplm.train.contrast import Alike
 from shoplm.train.journal import Journal, machine
 from shoplm.train.plan import Plan
 
@@ -33,7 +34,7 @@ def rows_line(subject: str, prepared: Prepared, train: int, valid: int) -> str:
     return said
 
 
-def estimate(seconds: float, plan: Plan) -> str:
+def estimate(seconds: float, plan: Plan | Alike) -> str:
     """What the rest will take, from the seconds of the largest batch."""
     largest = plan.lengths[plan.largest]
     tokens = int(plan.lengths.sum()) * plan.epochs

@@ -14,7 +14,7 @@ from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
 from shoplm.model.bundle import TaskPart
 from shoplm.model.precision import faster
-from shoplm.pipeline import choosing, describe, resuming
+from shoplm.pipeline import choosing, describe, resuming, warming
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
@@ -104,15 +104,17 @@ def work(study: Study, *, resumed: bool) -> Learnt:
     fill(study)
     begin = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
     state = loop.start(study.network, fit, study.regularizer(plan))
-    if resumed:
-        course = resuming.restored(study.journal.folder, study.network, state)
+    course, facts, folder = Course(), _facts(study, sum(p.numel() for p in learning)), study.journal.folder
+    after = resumed and resuming.saved(folder)
+    if after:
+        course = resuming.restored(folder, study.network, state)
         progress.say(f"resumed after step {state.step} of {plan.steps}")
-    else:
-        course = Course()
-        start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
-    study.journal.open(study.config.plain(), _facts(study, sum(p.numel() for p in learning)), state.step)
-    (study.journal.folder / "unfinished").touch()
+    study.journal.open(study.config.plain(), facts, state.step)
+    (folder / "unfinished").touch()
     try:
+        if not after:
+            warming.warm(study, lesson.train_rows, folder / "checkpoints" / warming.FOLDER)
+            start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
         _steps(study, plan, state, course)
     except DivergedError as error:
         raise DivergedError(f"{error}{_what_is_left(study.journal)}") from None

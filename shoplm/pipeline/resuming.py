@@ -82,7 +82,12 @@ def begun(folder: Path, rows_digest: str, config: RunConfig, unfinished: Unfinis
 
 def can_resume(folder: Path) -> bool:
     """Whether a run folder holds what a run goes on from."""
-    return (folder / "manifest.json").is_file() and (folder / "checkpoints" / checkpoint.FILE).is_file()
+    return (folder / "manifest.json").is_file() and any((folder / "checkpoints").rglob(checkpoint.FILE))
+
+
+def saved(folder: Path) -> bool:
+    """Whether it holds a checkpoint of the task's own steps, not only of a stage before them."""
+    return (folder / "checkpoints" / checkpoint.FILE).is_file()
 
 
 def save(folder: Path, network: Network, state: loop.State, course: Course) -> None:

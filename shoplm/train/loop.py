@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pydantic
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from shoplm.errors import ConfigError, DivergedError, ResourceError
 from shoplm.model.precision import Precision, autocast
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
-from shoplm.train.plan import Plan, Rows
+from shoplm.train.plan import Rows
 
 
 class FitConfig(Config):
@@ -76,6 +77,38 @@ class Learner(Protocol):
 
     def losses(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tally[Tensor]]:
         """Summed loss of each head."""
+        ...
+
+
+class Steps(Protocol):
+    """Which rows at which step, epoch by epoch: a ``Plan``, or what a stage has in its place."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(N) tokens of each row."""
+        ...
+
+    @property
+    def largest(self) -> Rows:
+        """The rows that need the most memory of all batches."""
+        ...
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """(epochs + 1) the first step of each epoch, and the end."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        ...
+
+    def place(self, step: int) -> tuple[int, int]:
+        """The epoch of a step and its place in it."""
+        ...
+
+    def rows(self, step: int) -> Rows:
+        """The rows of one optimizer step."""
         ...
 
 
@@ -163,7 +196,7 @@ def start(model: nn.Module, config: FitConfig, regularizer: Regularizer | None =
     return State(torch.optim.SGD(listed, momentum=0.9), regularizer=regularizer)
 
 
-def fit(model: nn.Module, source: Source, plan: Plan, config: FitConfig, state: State) -> Iterator[Step]:
+def fit(model: nn.Module, source: Source, plan: Steps, config: FitConfig, state: State) -> Iterator[Step]:
     """Learn step by step from ``state.step`` to the end of the plan.
 
     Args:
@@ -225,7 +258,7 @@ def _average(model: nn.Module, state: State) -> None:
                     state.mean[name] = parameter.detach().clone()
 
 
-def rehearse(model: nn.Module, source: Source, plan: Plan, config: FitConfig) -> float:
+def rehearse(model: nn.Module, source: Source, plan: Steps, config: FitConfig) -> float:
     """The largest batch forwards and backwards once, without learning: memory runs out here or never.
 
     Returns:

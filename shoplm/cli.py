@@ -17,7 +17,7 @@ from typing import Any, Literal
 import click
 
 from shoplm import __version__
-from shoplm.errors import DataError, RunError, ShopLMError
+from shoplm.errors import ConfigError, DataError, RunError, ShopLMError
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -240,7 +240,9 @@ def upkeep(shop: Path, drain: bool, retain: bool, compact: bool, keep: int | Non
 @click.argument("words", metavar="NAME... [KEY=VALUE]...", nargs=-1)
 @click.option("--shop", type=FOLDER, help="A shop's folder.")
 @click.option("--data", type=FILE, help="A plain csv, jsonl or parquet file.")
-@click.option("--out", type=FOLDER, required=True, help="The bundle's folder.")
+@click.option("--out", type=FOLDER, help="The bundle's folder; with --into that bundle's, unless another is given.")
+@click.option("--into", help="A bundle whose tasks stay as they are, and the new ones come beside them.")
+@click.option("--from", "start", metavar="BUNDLE[:TASK]", help="A bundle whose weights learning starts from.")
 @click.option(
     "--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column (text=review_body)."
 )
@@ -257,7 +259,7 @@ def train(
     words: tuple[str, ...],
     shop: Path | None,
     data: Path | None,
-    out: Path,
+    out: Path | None,
     pairs: tuple[str, ...],
     recipe: Path | None,
     unfinished: Literal["resume", "restart"] | None,
@@ -276,11 +278,19 @@ def train(
     names = [word for word in words if "=" not in word]
     settings = [word for word in words if "=" in word]
     config = RunConfig.read(names, recipe, settings, **given)
+    if out is None and config.into is None:
+        raise ConfigError("--out: expected a folder for the bundle, such as --out my-bundle (with --into it may be left out)")
+    out = out or Path(str(config.into))
     bundle = run(config, shop=shop, data=data, mapping=_pairs(pairs), out=out, unfinished=unfinished or "refuse", progress=Terminal())
     where = ["--shop", shop] if shop else ["--data", data, *(word for pair in pairs for word in ("--map", pair))]
-    lines = [f"{task} {name}: {_figure(found)}" for task, said in bundle.metrics.items() for name, found in said.get("metrics", {}).items()]
-    first = bundle.tasks[:1] if len(bundle.tasks) > 1 else ()
-    folders = [out / "run" / task for task in bundle.tasks] if first else [out / "run"]
+    lines = [
+        f"{task} {name}: {_figure(found)}"
+        for task, said in bundle.metrics.items()
+        if task in config.tasks
+        for name, found in said.get("metrics", {}).items()
+    ]
+    first = config.tasks[:1] if len(bundle.tasks) > 1 else ()
+    folders = [out / "run" / task for task in config.tasks] if first else [out / "run"]
     reports = [f"report: {folder / 'report.html'}" for folder in folders]
     text = "\n".join([*(["on validation rows:", *lines] if lines else []), f"bundle: {out}", *reports])
     _show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, _typed("evaluate", out, *first, *where))

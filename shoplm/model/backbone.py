@@ -195,9 +195,9 @@ class Backbone(nn.Module):
         (folder / "tokenizer.json").write_text(self.tokenizer.plain, "utf-8")
 
     def save(self, folder: Path) -> None:
-        """The weights, the configuration and the pooling, as ``load_backbone`` and ``transformers`` read them."""
-        model: Any = self.model
-        model.save_pretrained(folder)
+        """The weights without any adapter, the configuration and the pooling, as ``load_backbone`` and ``transformers`` read them."""
+        base: Any = self.base
+        base.save_pretrained(folder, state_dict=_without_adapters(base))
         (folder / "shoplm_backbone.json").write_text(json.dumps({"name": self.name, "pooling": self.pooling}), "utf-8")
 
 
@@ -262,6 +262,20 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     limit = min(text.max_length, _longest(model.config))
     tokenizer = Tokenizer(fast, pad, text.model_copy(update={"max_length": limit}))
     return Backbone(model, tokenizer, known, digest, _pooling(Path(place), model.config), files)
+
+
+def _without_adapters(base: nn.Module) -> dict[str, Tensor]:
+    """The model's own weights under its own names, whatever stands around its layers."""
+    inner = [f"{path}.base." for path, module in base.named_modules() if type(module).__name__ == "Bottleneck"]
+    found = {}
+    for name, tensor in base.state_dict().items():
+        parts = name.split(".")
+        if "pairs" in parts or any(part.startswith("lora_") for part in parts):
+            continue
+        for path in inner:
+            name = name.replace(path, path.removesuffix("base."))
+        found[name.replace(".base_layer.", ".")] = tensor
+    return found
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -96,6 +96,10 @@ class Head(nn.Module, ABC):
     def begin(self, pooled: Tensor, target: Tensor) -> None:
         """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows."""
 
+    def inherit(self, other: Head) -> int:  # noqa: ARG002  (a head without labels or numbers takes nothing over)
+        """Take over what another head, over the same pooled vectors, knows of the same labels; returns of how many."""
+        return 0
+
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
         """Summed loss and the weight that was counted; ``weight`` is (B)."""
@@ -131,6 +135,17 @@ class ChoiceHead(Head):
             if label != MISSING:
                 self.weight[label] = F.normalize(row[target == label].mean(0), dim=0)
 
+    @torch.no_grad()
+    def inherit(self, other: Head) -> int:
+        """Directions and biases of the labels that both have, and the sharpness."""
+        if not isinstance(other, ChoiceHead):
+            return 0
+        ours, theirs = _shared(self.spec.labels, other.spec.labels)
+        if ours:
+            self.weight[ours], self.bias[ours] = other.weight[theirs], other.bias[theirs]
+            self.scale.copy_(other.scale)
+        return len(ours)
+
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
         """Cross-entropy of (B, C) logits against (B) labels; ∂ℓ/∂logit = softmax(logit) - onehot(target)."""
         there = target != MISSING
@@ -160,6 +175,16 @@ class LabelsHead(Head):
         share = target.nanmean(0).clamp(0.01, 0.99)
         known = ~torch.isnan(share)
         self.out.bias[known] = torch.logit(share[known])
+
+    @torch.no_grad()
+    def inherit(self, other: Head) -> int:
+        """Weights and biases of the labels that both have."""
+        if not isinstance(other, LabelsHead):
+            return 0
+        ours, theirs = _shared(self.spec.labels, other.spec.labels)
+        if ours:
+            self.out.weight[ours], self.out.bias[ours] = other.out.weight[theirs], other.out.bias[theirs]
+        return len(ours)
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
         """-(y log p + (1 - y) log(1 - p)) over all (B, C) known labels, NaN = unknown; ∂ℓ/∂logit = p - y."""
@@ -196,6 +221,17 @@ class ScoreHead(Head):
             self.out.bias.fill_(torch.logit(mean))
         else:
             self.out.bias.fill_((mean - self.spec.low) / (self.spec.high - self.spec.low))
+
+    def inherit(self, other: Head) -> int:
+        """All of it, where both mean the same number."""
+        if not isinstance(other, ScoreHead) or (self.spec.kind, self.spec.low, self.spec.high) != (
+            other.spec.kind,
+            other.spec.low,
+            other.spec.high,
+        ):
+            return 0
+        self.out.load_state_dict(other.out.state_dict())
+        return 1
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
         """Binary: -(y log p + (1 - y) log(1 - p)), ∂ℓ/∂logit = p - y. Regression: squared error on the scaled range."""
@@ -239,6 +275,12 @@ class TextHead(Head):
         kept = torch.where(there, weight[:, None].expand(target.shape), torch.zeros(target.shape))
         each = F.cross_entropy(logits.flatten(0, 1).float(), target.clamp(min=0).flatten(), reduction="none")
         return Tally((each * kept.flatten()).sum(), float(kept.sum()))
+
+
+def _shared(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Where the labels that both have stand in each."""
+    both = [label for label in ours if label in set(theirs)]
+    return [ours.index(label) for label in both], [theirs.index(label) for label in both]
 
 
 def _of_unit_entries(pooled: Tensor) -> Tensor:

@@ -102,6 +102,8 @@ def _learnt_without(
         column[aside] = np.nan if column.dtype.kind == "f" else MISSING
     warming.warm(study, kept, None)
     start.heads_from_features(study.network, lesson.tokens, seen, lesson.train, study.trunk, fit)
+    if study.ancestor is not None:
+        study.ancestor.give_heads(study.network)
     state = loop.start(study.network, fit, study.regularizer(shorter))
     with study.progress.bar(f"{lesson.name}: calibrating", shorter.steps) as advance:
         for _ in loop.fit(study.network, lambda rows: study.batch(kept[rows]), shorter, fit, state):

@@ -48,6 +48,10 @@ class RunConfig(Config):
     tasks: tuple[str, ...]
     backbone: str = "default"
     """``default``, a folder, or a model's id."""
+    start: str | None = None
+    """A bundle, FOLDER or FOLDER:TASK, whose weights learning starts from (``--from``)."""
+    into: str | None = None
+    """A bundle whose tasks stand beside the new ones afterwards (``--into``)."""
     where: str | None = None
     """A SQL condition on the rows of the subject table, over its columns: all splits keep only rows for which it holds."""
     text: TextConfig = TextConfig()
@@ -89,8 +93,10 @@ class RunConfig(Config):
         config = cls.of(nested, str(recipe) if recipe else "settings")
         for name in chosen:
             config.settings(name)
-        refuse_ignored(config.adapter)
-        if config.adapter.method == "full" and len(chosen) > 1:
+        follows = (config.start or config.into) and "method" not in config.adapter.model_fields_set
+        if not follows:  # else the method is that of the bundle, which says itself what it ignores
+            refuse_ignored(config.adapter)
+        if config.adapter.method == "full" and len(chosen) > 1 and config.into is None:
             raise ConfigError(
                 "several tasks share one backbone, so `method=full` cannot train them one after another; use method=lora or method=head, or one --out each"
             )

@@ -20,6 +20,7 @@ from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course, Unfinished
 from shoplm.pipeline.study import Study, fill, set_up
+from shoplm.pipeline.transfer import Ancestor
 from shoplm.tally import Tally
 from shoplm.task import Fitted
 from shoplm.train import checkpoint, loop, start
@@ -67,7 +68,15 @@ class Learnt:
         (folder / "unfinished").unlink(missing_ok=True)
 
 
-def learn(lesson: Lesson, config: RunConfig, backbone: Backbone, folder: Path, unfinished: Unfinished, progress: Progress) -> Learnt:
+def learn(
+    lesson: Lesson,
+    config: RunConfig,
+    backbone: Backbone,
+    folder: Path,
+    unfinished: Unfinished,
+    progress: Progress,
+    ancestor: Ancestor | None = None,
+) -> Learnt:
     """Fine-tune ``backbone`` on a lesson.
 
     Args:
@@ -77,6 +86,7 @@ def learn(lesson: Lesson, config: RunConfig, backbone: Backbone, folder: Path, u
         folder: the run's journal.
         unfinished: whether to go on with the run that stands in ``folder``.
         progress: who waits.
+        ancestor: the task of another bundle that the run starts from.
 
     Raises:
         ConfigError: a setting does not fit the backbone, or is not that of the run to go on with.
@@ -89,7 +99,7 @@ def learn(lesson: Lesson, config: RunConfig, backbone: Backbone, folder: Path, u
     before = resuming.begun(folder, lesson.prepared.digest, resolved, unfinished)
     precision = resolved.fit.precision or before.get("precision") or faster()
     resolved = resolved.model_copy(update={"fit": resolved.fit.model_copy(update={"precision": precision})})
-    return work(set_up(lesson, resolved, backbone, Journal(folder), progress), resumed=bool(before))
+    return work(set_up(lesson, resolved, backbone, Journal(folder), progress, ancestor), resumed=bool(before))
 
 
 def work(study: Study, *, resumed: bool) -> Learnt:
@@ -115,6 +125,9 @@ def work(study: Study, *, resumed: bool) -> Learnt:
         if not after:
             warming.warm(study, lesson.train_rows, folder / "checkpoints" / warming.FOLDER)
             start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
+            if study.ancestor is not None:
+                taken = study.ancestor.give_heads(study.network)
+                progress.say(f"starting from {study.ancestor.words}; heads taken over: {', '.join(taken) or 'none, no label is the same'}")
         _steps(study, plan, state, course)
     except DivergedError as error:
         raise DivergedError(f"{error}{_what_is_left(study.journal)}") from None
@@ -131,7 +144,7 @@ def _facts(study: Study, learning: int) -> dict[str, Any]:
     return {
         "data_version": lesson.view.data_version, "rows_digest": lesson.prepared.digest, "precision": study.config.fit.precision,
         "config": study.config.plain(), "task": lesson.name, "backbone": {"name": backbone.name, "digest": backbone.digest},
-        "seed": study.config.fit.seed, "train_rows": lesson.train, "valid_rows": len(lesson.valid_rows), "learning_parameters": learning,
+        "started_from": None if study.ancestor is None else study.ancestor.words, "seed": study.config.fit.seed, "train_rows": lesson.train, "valid_rows": len(lesson.valid_rows), "learning_parameters": learning,
     }  # fmt: skip
 
 

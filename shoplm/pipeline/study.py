@@ -15,6 +15,7 @@ from shoplm.model.network import Network
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
+from shoplm.pipeline.transfer import Ancestor
 from shoplm.text.batch import Batch
 from shoplm.train.journal import Journal
 from shoplm.train.loop import Regularizer
@@ -34,6 +35,8 @@ class Study:
     """None when every layer learns."""
     journal: Journal
     progress: Progress
+    ancestor: Ancestor | None = None
+    """The task of another bundle that the run starts from."""
 
     @property
     def plan(self) -> Plan:
@@ -53,7 +56,9 @@ class Study:
         return batch, None if self.trunk is None else self.trunk.hidden(batch)
 
 
-def set_up(lesson: Lesson, config: RunConfig, backbone: Backbone, journal: Journal, progress: Progress) -> Study:
+def set_up(
+    lesson: Lesson, config: RunConfig, backbone: Backbone, journal: Journal, progress: Progress, ancestor: Ancestor | None = None
+) -> Study:
     """A study of ``lesson``.
 
     Args:
@@ -62,15 +67,18 @@ def set_up(lesson: Lesson, config: RunConfig, backbone: Backbone, journal: Journ
         backbone: gets the adapter; what does not learn is frozen.
         journal: of the run.
         progress: who waits.
+        ancestor: the task of another bundle that the run starts from; ``backbone`` is the one that it gave.
 
     Raises:
-        ConfigError: the method does not fit the backbone.
+        ConfigError: the method does not fit the backbone, or the ancestor's adapter not the new one.
     """
     torch.manual_seed(config.fit.seed)
     cut = adapters.attach(backbone, config.adapter, lesson.name)
     network = Network(backbone, lesson.specs, cut)
+    if ancestor is not None:
+        ancestor.give_adapter(network, lesson.name)
     trunk = Trunk(network, lesson.tokens, config.fit.precision or "fp32", journal.folder / "cache") if cut else None
-    return Study(lesson, config, network, trunk, journal, progress)
+    return Study(lesson, config, network, trunk, journal, progress, ancestor)
 
 
 def fill(study: Study) -> None:

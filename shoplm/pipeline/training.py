@@ -14,9 +14,9 @@ from shoplm import task as tasks
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, ResourceError
 from shoplm.model import bundle as files
-from shoplm.model.backbone import Backbone, load_backbone
+from shoplm.model.backbone import load_backbone
 from shoplm.model.bundle import Contents
-from shoplm.pipeline import describe
+from shoplm.pipeline import describe, transfer
 from shoplm.pipeline.bundle import Bundle, as_arrow, load
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.learning import Learnt, learn
@@ -95,7 +95,8 @@ def train(
     if unfinished == "resume" and (out / "checksums.json").is_file() and not any((out / "run").rglob("unfinished")):
         waiting.say(f"{out}: this run has ended already, nothing to resume")
         return load(out)
-    backbone: Backbone | None = None
+    host, ancestor, config = _taken_over(config)
+    backbone = host.backbone if host else ancestor.backbone(config) if ancestor else None
     learnt: dict[str, Learnt] = {}
     with _nothing_half_written(out):
         for name in config.tasks:
@@ -103,15 +104,18 @@ def train(
             with origin(task, shop, data, mapping, waiting) as source:
                 backbone = backbone or load_backbone(config.backbone, config.text)
                 lesson = lesson_of(name, task, source.view, config, backbone.tokenizer, waiting)
-                run_folder = out / "run" if len(config.tasks) == 1 else out / "run" / name
-                learnt[name] = learn(lesson, config, backbone, run_folder, unfinished, waiting)
+                before = transfer.answers(host, lesson.tokens) if host else {}
+                run_folder = out / "run" if len(config.tasks) == 1 and not host else out / "run" / name
+                learnt[name] = learn(lesson, config, backbone, run_folder, unfinished, waiting, ancestor)
+                for line in transfer.forgotten(before, transfer.answers(host, lesson.tokens)) if host else ():
+                    waiting.say(line)
         assert backbone is not None
-        metrics = {name: found.metrics for name, found in learnt.items()}
-        facts = {name: found.facts for name, found in learnt.items()}
+        metrics = {**(host.metrics if host else {}), **{name: found.metrics for name, found in learnt.items()}}
+        facts = {**(host.facts if host else {}), **{name: found.facts for name, found in learnt.items()}}
         contents = Contents(
             backbone=backbone,
-            changed=config.adapter.method == "full",
-            tasks={name: found.part for name, found in learnt.items()},
+            changed=config.adapter.method == "full" or (ancestor is not None and ancestor.contents.changed),
+            tasks={**(host.tasks if host else {}), **{name: found.part for name, found in learnt.items()}},
             facts=facts,
             metrics=metrics,
             card=describe.card(backbone.name, backbone.pooling, config, metrics, facts),
@@ -121,6 +125,24 @@ def train(
         found.end()
     waiting.say(f"trained in {time.perf_counter() - begin:.1f} s")
     return Bundle(contents, out)
+
+
+def _taken_over(config: RunConfig) -> tuple[Contents | None, transfer.Ancestor | None, RunConfig]:
+    """The bundle that the tasks go into, the task that they start from, and the settings that follow from them.
+
+    Raises:
+        InputError: a bundle is not to be used, or does not fit the settings.
+    """
+    if config.into is not None and config.start is not None:
+        raise ConfigError("--into and --from: a task beside others keeps their backbone as it is; give one of the two")
+    if config.into is not None:
+        return (found := transfer.host(Path(config.into), config))[0], None, found[1]
+    if config.start is None:
+        return None, None, config
+    if len(config.tasks) > 1:
+        raise ConfigError(f"--from {config.start}: one task starts from another; train {', '.join(config.tasks)} one by one")
+    ancestor = transfer.ancestor(config.start, config.tasks[0])
+    return None, ancestor, transfer.started(config, ancestor)
 
 
 @contextlib.contextmanager

@@ -258,7 +258,8 @@ def _baseline_values(
         name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value
         for name, value in values.items()
     }
-    plain = fitted.model_copy(update={"numbers": {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}})
+    numbers = {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}
+    plain = fitted.model_copy(update={"numbers": numbers, "calibrations": {}})
     derived = task.answer(Scores(scores), plain).values
     return {name: value for name, value in derived.items() if name in values or name in ("event", "choice")}
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from shoplm.config import Config
 from shoplm.evaluate.calibration import Reliability, isotonic, log_softmax, platt_of_classes, platt_rising, sigmoid, temperature
@@ -57,11 +56,13 @@ def calibrate(fitted: Fitted, head: str, logits: FloatArray, target: Any) -> Fit
         found = _chosen(logits, target.astype(np.int64), asked)
     else:
         event = np.nan_to_num(target.astype(float), nan=-1).astype(np.int64)
-        found = _chosen(logits, event, asked) if logits.ndim == 1 else [_chosen(*pair, asked) for pair in zip(logits.T, event.T, strict=True)]
+        found = (
+            _chosen(logits, event, asked) if logits.ndim == 1 else [_chosen(*pair, asked) for pair in zip(logits.T, event.T, strict=True)]
+        )
     return fitted.model_copy(update={"calibrations": {**fitted.calibrations, head: found}})
 
 
-def log_probabilities(fitted: Fitted, head: str, logits: FloatArray) -> npt.NDArray[np.float64]:
+def log_probabilities(fitted: Fitted, head: str, logits: FloatArray) -> FloatArray:
     """(M, C) logits of a Choice -> (M, C) calibrated log probabilities. Where nothing was chosen yet: ``log_softmax``."""
     found = fitted.calibrations.get(head)
     if not isinstance(found, Calibration):  # bundles older than this file hold one number
@@ -69,7 +70,7 @@ def log_probabilities(fitted: Fitted, head: str, logits: FloatArray) -> npt.NDAr
     return _of_choice(found, logits)
 
 
-def log_odds(fitted: Fitted, head: str, logits: FloatArray) -> npt.NDArray[np.float64]:
+def log_odds(fitted: Fitted, head: str, logits: FloatArray) -> FloatArray:
     """Logits of a binary Score (M,) or of Labels (M, C) -> calibrated log-odds; ``sigmoid`` makes them probabilities."""
     found = fitted.calibrations.get(head, Calibration())
     if isinstance(found, Calibration):
@@ -84,7 +85,7 @@ def uncalibrated(fitted: Fitted) -> Fitted | None:
     return None if plain == fitted else plain
 
 
-def _of_choice(how: Calibration, logits: FloatArray) -> npt.NDArray[np.float64]:
+def _of_choice(how: Calibration, logits: FloatArray) -> FloatArray:
     if how.kind == "platt":
         return log_softmax(np.asarray(logits, float) * np.asarray(how.slope) + np.asarray(how.offset))
     plain = log_softmax(logits / how.temperature)
@@ -94,7 +95,7 @@ def _of_choice(how: Calibration, logits: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(np.log(each / each.sum(1, keepdims=True)))
 
 
-def _of_event(how: Calibration, logits: FloatArray) -> npt.NDArray[np.float64]:
+def _of_event(how: Calibration, logits: FloatArray) -> FloatArray:
     logits = np.asarray(logits, float)
     if how.kind == "platt":
         return np.asarray(logits * how.slope[0] + how.offset[0])
@@ -156,7 +157,7 @@ def _chosen(logits: FloatArray, target: IntArray, asked: str) -> Calibration:
             best = kind
     if len(tried) > 1:
         seen = ", ".join(f"{kind} {losses[kind].mean():.4f}" for kind in tried)
-        note = f"chosen by the log loss of rows held out ({seen}; the simplest unless another is better by a standard error)" + note
+        note = f"chosen by the log loss of rows held out: {seen}; the simplest unless another is better by a standard error" + note
     return _fit(best, logits, target).model_copy(
         update={"note": note, "rows": len(target), "before": _seen(logits, target), "after": _seen(held[best], target)}
     )

@@ -106,25 +106,28 @@ def temperature(logits: Floats, target: Ints, doubt: float = 0.0) -> float:
             events, a handful of rows that are all right does not make the model certain of everything.
 
     Returns:
-        1.0 when no target is known. The loss is convex in 1/T, so the minimum is the only one.
+        1.0 when no target is known or all logits are equal. The loss is convex in 1/T, so its derivative has one root:
+        where the mean logit that the model expects is that of the targets.
 
     Source: Guo et al. (2017).
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import brentq
 
     known = np.asarray(target) >= 0
     if not known.any():
         return 1.0
     kept, true = np.asarray(logits, float)[known], np.asarray(target)[known]
-    rows, others = np.arange(len(true)), max(kept.shape[1] - 1, 1)
+    right = kept[np.arange(len(true)), true]
+    aim = ((1 - doubt) * right + doubt * (kept.sum(1) - right) / max(kept.shape[1] - 1, 1)).mean()
 
-    def loss(log_beta: float) -> float:
-        logs = log_softmax(kept * np.exp(log_beta))
-        right = logs[rows, true].mean()
-        return float(-right if not doubt else -(1 - doubt) * right - doubt * (logs.sum(1).mean() - right) / others)
+    def derivative(log_beta: float) -> float:
+        return float((np.exp(log_softmax(kept * np.exp(log_beta))) * kept).sum(1).mean() - aim)
 
-    found = minimize_scalar(loss, bounds=(-np.log(HOTTEST), -np.log(COLDEST)), method="bounded", options={"xatol": 1e-5})
-    return float(np.exp(-found.x))
+    low, high = -np.log(HOTTEST), -np.log(COLDEST)
+    falls, rises = derivative(low) < 0, derivative(high) > 0
+    if falls and rises:
+        return float(np.exp(-brentq(derivative, low, high, xtol=1e-10)))
+    return COLDEST if falls else HOTTEST if rises else 1.0
 
 
 def platt(score: Floats, event: Ints) -> tuple[float, float]:

@@ -24,8 +24,6 @@ FITTED = {
     "sentiment": Fitted(labels={"label": ["negative", "neutral", "positive"]}, numbers={"low": 1.0, "high": 5.0}, words={"target": ""}),
     "intent": Fitted(labels={"intent": ["cancel", "refund", "track"]}),
 }
-RAW = {"sentiment": {"label": ["negative", "positive"]}, "intent": {"intent": ["cancel", "refund"]}}
-"""Targets of two rows, as ``moments`` gives them."""
 
 
 @pytest.fixture(scope="module", params=tasks.names())
@@ -171,10 +169,8 @@ def test_every_probability_of_it_is_calibrated_as_its_setting_asks(name, calibra
 
     task = tasks.get(name)
     assert task.Settings().calibration == "auto"
-    assert (
-        task.learn({head: pa.array(values) for head, values in RAW[name].items()}, task.Settings(calibration="platt")).words["calibration"]
-        == "platt"
-    )
+    raw = {head: pa.array(getattr(spec, "labels", (0.0, 1.0))[:2]) for head, spec in task.heads(FITTED[name]).items()}
+    assert task.learn(raw, task.Settings(calibration="platt")).words["calibration"] == "platt"
     for kind, (_, _, fitted) in calibrated.items():
         for head, spec in task.heads(fitted).items():
             if isinstance(spec, Choice | Labels) or (isinstance(spec, Score) and spec.kind == "binary"):

@@ -13,7 +13,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -69,13 +69,57 @@ class Moments:
         )
 
 
+class Seen(Config):
+    """How honest some probabilities were on rows that had no part in calibrating them."""
+
+    log_loss: tuple[float, float, float]
+    """In nats, and its 95 % interval."""
+    ece: tuple[float, float, float]
+    """Calibration error in [0, 1], and its 95 % interval."""
+    count: Sequence[int]
+    """The reliability diagram of N bins of equal width: rows, mean probability and the share that came true (0 in an empty bin)."""
+    said: Sequence[float]
+    happened: Sequence[float]
+
+
+CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
+
+
+class Calibration(Config):
+    """How the logits of one question become probabilities that hold (``evaluate/calibrate.py``), and what was seen when it was chosen."""
+
+    kind: CalibrationKind = "none"
+    temperature: float = 1.0
+    """Of ``temperature`` and ``isotonic``: the logits are divided by it."""
+    slope: Sequence[float] = ()
+    """Of ``platt``: the logits are multiplied by it, one a class, or one."""
+    offset: Sequence[float] = ()
+    """Of ``platt``: added then."""
+    said: Sequence[float] = ()
+    """Of ``isotonic``: the knots, probabilities after the temperature,"""
+    happened: Sequence[float] = ()
+    """and what stands in their place."""
+    mixed: float = 0.01
+    """Of ``isotonic``: the share in which the temperature's own probability is kept, so that no step hides an order."""
+    note: str = ""
+    """Why this kind."""
+    rows: int = 0
+    """Rows that it was fitted on."""
+    before: Seen | None = None
+    """The plain probabilities of those rows."""
+    after: Seen | None = None
+    """Those of each fifth of the rows, calibrated on the other four; None with too few rows for that."""
+
+
 class Fitted(Config):
     """What a task learnt from TRAIN and VALID rows beside the weights: ``fitted/<task>.json``."""
 
     labels: Mapping[str, Sequence[str]] = {}
     """For each Choice head its labels, in the order of the logits."""
     numbers: Mapping[str, float] = {}
-    """Thresholds, temperatures, class priors, ranges: by a name that the task chooses."""
+    """Thresholds, class priors, ranges: by a name that the task chooses."""
+    calibrations: Mapping[str, Calibration | Sequence[Calibration]] = {}
+    """For each head that was calibrated one for all its logits, or, of labels that are independent, one a label."""
     words: Mapping[str, str] = {}
     """Settings that the answer depends on, and notes in words."""
 

@@ -1,7 +1,10 @@
 """What holds for every task there is, and will hold for those still to come: a new file in ``shoplm/tasks`` is tested here unasked."""
 
 import dataclasses
+import json
 import random
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -131,6 +134,69 @@ def test_it_answers_the_same_after_being_saved_and_loaded(name, bundle, tmp_path
     assert after.rows() == before.rows()
     for value, numbers in before.values.items():
         np.testing.assert_array_equal(after.values[value], numbers)  # the same weights in the same operations
+
+
+MORE = [f"{word} {at}" for at in range(12) for word in ("order", "refund", "dress", "shoes")]
+
+
+@pytest.fixture(scope="module")
+def calibrated(name, bundle, tmp_path_factory):
+    """The same model calibrated in each way on rows of ours, saved; by the name of the way."""
+    from shoplm.model.bundle import Contents, TaskPart
+    from shoplm.model.heads import Choice, Labels
+    from shoplm.pipeline.bundle import Bundle, subject_rows
+
+    task, part = tasks.get(name), bundle.contents.tasks[name]
+    scores, at = bundle.scores(subject_rows(task, MORE)), np.arange(len(MORE))
+    targets = {metric.target: (at % 2).astype(float) for metric in task.metrics.values()}
+    for head, spec in task.heads(FITTED[name]).items():
+        if isinstance(spec, Choice):
+            targets[head] = at % len(spec.labels)
+        elif isinstance(spec, Labels):
+            targets[head] = (np.add.outer(at, np.arange(len(spec.labels))) % 2).astype(float)
+    found = {}
+    for kind in ("temperature", "platt", "isotonic"):
+        asked = FITTED[name].model_copy(update={"words": {**FITTED[name].words, "calibration": kind}})
+        fitted = task.choose(scores, targets, asked)
+        new = TaskPart(part.network, part.method, fitted.model_dump_json())
+        one = Bundle(Contents(bundle.contents.backbone, True, {name: new}, {}, {}, "# card\n"))
+        found[kind] = (one, one.save(tmp_path_factory.mktemp(kind) / "bundle"), fitted)
+    return found
+
+
+def test_every_probability_of_it_is_calibrated_as_its_setting_asks(name, calibrated):
+    from shoplm.model.heads import Choice, Labels, Score
+
+    task = tasks.get(name)
+    assert task.Settings().calibration == "auto"
+    raw = {head: pa.array(getattr(spec, "labels", (0.0, 1.0))[:2]) for head, spec in task.heads(FITTED[name]).items()}
+    assert task.learn(raw, task.Settings(calibration="platt")).words["calibration"] == "platt"
+    for kind, (_, _, fitted) in calibrated.items():
+        for head, spec in task.heads(fitted).items():
+            if isinstance(spec, Choice | Labels) or (isinstance(spec, Score) and spec.kind == "binary"):
+                found = fitted.calibrations[head]
+                assert {one.kind for one in (found if isinstance(spec, Labels) else [found])} == {kind}
+
+
+def test_a_calibrated_bundle_answers_the_same_in_a_fresh_process(name, calibrated):
+    code = """
+import json, sys
+import shoplm
+texts, places = json.loads(sys.stdin.read())
+found = [shoplm.load(place).answer(texts) for place in places]
+print(json.dumps([[answer.rows(), {name: values.tolist() for name, values in answer.values.items()}] for answer in found]))
+"""
+    asked = json.dumps([TEXTS, [str(place) for _, place, _ in calibrated.values()]])
+    ended = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    answers = []
+    for (rows, values), (one, _, _) in zip(json.loads(ended.stdout), calibrated.values(), strict=True):
+        here = one.answer(TEXTS)
+        close(rows, here.rows())
+        for value, numbers in here.values.items():
+            np.testing.assert_allclose(values[value], numbers, rtol=1e-5, atol=1e-6)  # float32; another number of threads may sum otherwise
+        answers.append(json.dumps(values))
+    assert len(set(answers)) == 3  # three ways, three answers
 
 
 def test_its_probabilities_are_probabilities_and_its_columns_are_as_long_as_its_rows(name, bundle):

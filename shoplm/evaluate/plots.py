@@ -63,20 +63,58 @@ def line(x: Sequence[float], y: Sequence[float], *, across: str, up: str, marks:
     return _svg(f"{up} by {across}", frame.axes(across, up, whole_x=True) + body)
 
 
-def reliability(table: Reliability) -> str:
-    """Said probability against what happened, a dot's area growing with its rows, and the diagonal of honesty."""
+STRIP = 62
+"""Height of the counts below a reliability diagram."""
+
+
+def reliability(table: Reliability, before: Reliability | None = None) -> str:
+    """Said probability against what happened, with 95 % intervals and the diagonal of honesty; below, how many rows each bin holds.
+
+    Args:
+        table: what is shown.
+        before: the same rows before calibration, drawn behind in grey.
+    """
     frame = _Frame(0, 1, 0, 1)
-    used = table.count > 0
-    said, happened, count = table.said[used], table.happened[used], table.count[used]
-    most = count.max() if len(count) else 1
-    body = f'<path d="{frame.path(np.array([0.0, 1.0]), np.array([0.0, 1.0]))}" class="guide"/>'
-    body += f'<path d="{frame.path(said, happened)}" class="line"/>'
-    for a, b, n in zip(said, happened, count, strict=True):
-        title = f"<title>said {a:.2f}, happened {b:.2f}, {n:,} rows</title>"
-        body += (
-            f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="{2.5 + 6.5 * math.sqrt(n / most):.1f}" class="bubble">{title}</circle>'
-        )
-    return _svg("reliability diagram", frame.axes("probability that the model said", "share that came true") + body)
+    parts = [frame.axes("probability that the model said", "share that came true")]
+    parts.append(f'<path d="{frame.path(np.array([0.0, 1.0]), np.array([0.0, 1.0]))}" class="guide"/>')
+    for one, kind, word in ((before, " past", "before calibration"), (table, "", "calibrated" if before else "")):
+        if one is None:
+            continue
+        low, high = one.interval()
+        used = one.count > 0
+        parts.append(f'<path d="{frame.path(one.said[used], one.happened[used])}" class="line{kind}"/>')
+        for at in np.flatnonzero(used):
+            x, y = frame.x(one.said[at]), frame.y(one.happened[at])
+            title = f"said {one.said[at]:.3f}, happened {one.happened[at]:.3f} [{low[at]:.3f}, {high[at]:.3f}], {one.count[at]:,} rows"
+            title = f"<title>{word + ': ' if word else ''}{title}</title>"
+            if not kind:
+                parts.append(f'<path d="M{x:.1f} {frame.y(low[at]):.1f}V{frame.y(high[at]):.1f}" class="whisker"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3 if kind else 4}" class="dot{kind}">{title}</circle>')
+        if word:
+            y = TOP + (12 if kind else 30)
+            parts.append(f'<path d="M{LEFT + 12} {y}h22" class="line{kind}"/><circle cx="{LEFT + 23}" cy="{y}" r="3.5" class="dot{kind}"/>')
+            parts.append(f'<text x="{LEFT + 41}" y="{y + 4}" class="name">{word}</text>')
+    parts.append(_counts(frame, table, before))
+    return _svg("reliability diagram", "".join(parts), height=HEIGHT + STRIP)
+
+
+def _counts(frame: _Frame, table: Reliability, before: Reliability | None) -> str:
+    """Standing bars of the rows in each bin, those of ``before`` as outlines."""
+    foot, full = HEIGHT + STRIP - 6, STRIP - 18
+    most = max(int(one.count.max(initial=0)) for one in (table, before) if one is not None) or 1
+    parts = []
+    for one, kind in ((table, "bar"), (before, "outline")):
+        for left, right, count in [] if one is None else zip(one.edges[:-1], one.edges[1:], one.count, strict=True):
+            if count:
+                tall, x = max(full * count / most, 1.0), frame.x(left) + 1
+                title = f"<title>{count:,} rows from {left:.2f} to {right:.2f}</title>"
+                parts.append(
+                    f'<rect x="{x:.1f}" y="{foot - tall:.1f}" width="{frame.x(right) - x - 1:.1f}" height="{tall:.1f}" class="{kind}">{title}</rect>'
+                )
+    parts.append(f'<path d="M{LEFT} {foot}H{WIDTH - RIGHT}" class="axis"/>')
+    parts.append(f'<text x="{LEFT - 7}" y="{foot - full + 8}" class="tick" text-anchor="end">{_short(most)}</text>')
+    parts.append(f'<text transform="translate(13 {foot - full / 2}) rotate(-90)" class="name" text-anchor="middle">rows</text>')
+    return "".join(parts)
 
 
 def confusion(counts: npt.NDArray[Any], labels: Sequence[str]) -> str:

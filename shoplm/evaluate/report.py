@@ -18,6 +18,7 @@ import numpy as np
 from shoplm.data.health.finding import Finding
 from shoplm.evaluate import plots
 from shoplm.evaluate.bootstrap import Estimate
+from shoplm.evaluate.calibration import Reliability
 from shoplm.evaluate.judge import Judgement, difference
 from shoplm.evaluate.words import Word
 from shoplm.files import write_text
@@ -67,6 +68,18 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Belief:
+    """Whether the probabilities of one target can be believed."""
+
+    target: str
+    table: Reliability
+    before: Reliability | None = None
+    """The same rows before calibration."""
+    said: Sequence[str] = ()
+    """How it was calibrated, and with what effect."""
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page can show; what is empty is left out."""
 
@@ -84,6 +97,8 @@ class Report:
     """Machine, seed, data version, seconds: shown as they are."""
     commands: Sequence[str] = ()
     """What to type next."""
+    beliefs: Sequence[Belief] = ()
+    """Where it is empty, the judgement's own reliability is shown."""
 
 
 def verdict(judgement: Judgement, baselines: Mapping[str, Judgement], metric: str) -> str:
@@ -212,13 +227,17 @@ def render(report: Report) -> str:
         confusions=[]
         if judgement is None
         else [_confusion(target, counts, report.labels, Markup) for target, counts in judgement.confusion.items()],
-        reliability=[]
-        if judgement is None
-        else [(target, Markup(plots.reliability(table))) for target, table in judgement.reliability.items()],  # noqa: S704
+        beliefs=[(belief, Markup(plots.reliability(belief.table, belief.before))) for belief in _beliefs(report)],  # noqa: S704
         slices=[] if judgement is None else [_slice(name, judgement, Markup) for name in judgement.slices],
         examples=[(example, _marked(example)) for example in report.examples],
     )
     return page
+
+
+def _beliefs(report: Report) -> Sequence[Belief]:
+    if report.beliefs or report.judgement is None:
+        return report.beliefs
+    return [Belief(target, table) for target, table in report.judgement.reliability.items()]
 
 
 def _tone(report: Report) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from shoplm.errors import DivergedError
+from shoplm.evaluate.calibrate import told
 from shoplm.evaluate.judge import Judgement
 from shoplm.model.heads import MISSING
 from shoplm.pipeline import warming
@@ -76,6 +77,7 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
         values = lesson.task.answer(scores, fitted).values
         judge = judge_of(lesson.task, values, known(lesson.valid_targets))
         judge.update(lesson.valid_targets, values)
+        _say(study, fitted)
         return fitted, judge.result()
     kept, aside = lesson.parted()
     if lesson.train > FEW or not len(aside):
@@ -87,7 +89,14 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
     study.progress.say(
         f"no validation rows: the last weights are kept; calibrated on {len(aside):,} train rows by a second run that learnt the other {len(kept):,}"
     )
-    return lesson.task.choose(scores, {name: column[aside] for name, column in lesson.targets.items()}, lesson.fitted), None
+    fitted = lesson.task.choose(scores, {name: column[aside] for name, column in lesson.targets.items()}, lesson.fitted)
+    _say(study, fitted)
+    return fitted, None
+
+
+def _say(study: Study, fitted: Fitted) -> None:
+    for line in told(fitted):
+        study.progress.say(line)
 
 
 def _learnt_without(

@@ -117,6 +117,7 @@ def demo(
         examples=tuple(page.examples),
         facts=describe.fact_lines(bundle.contents.facts["sentiment"]),
         commands=_next(out),
+        beliefs=page.beliefs(),
     )
     write_report(report, out / "report.html")
     return Demo(out, found, time.perf_counter() - begin)

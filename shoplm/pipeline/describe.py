@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from shoplm.data.health.finding import Finding
+from shoplm.evaluate.calibrate import diagram, told
 from shoplm.evaluate.judge import Judgement
-from shoplm.evaluate.report import Curves, Report, write_report
+from shoplm.evaluate.report import Belief, Curves, Report, write_report
 from shoplm.model.adapters import PEFT
 from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared
-from shoplm.task import Fitted
+from shoplm.task import Calibration, Fitted
 from shoplm.train.contrast import Alike
 from shoplm.train.journal import Journal, machine
 from shoplm.train.plan import Plan
@@ -94,6 +95,8 @@ def card(backbone: str, pooling: Pooling, config: RunConfig, metrics: Mapping[st
         for name, found in metrics[task].get("metrics", {}).items():
             if found["value"] is not None:
                 lines.append(f"- {name}: {found['value']:.4f} (95 % interval {found['low']:.4f} to {found['high']:.4f})")
+        if said.get("calibration"):  # bundles older than this line have none
+            lines += ["", "Probabilities:", "", *(f"- {line}" for line in said["calibration"])]
     lines += ["", "```", "shoplm predict BUNDLE TASK --text '…'", "shoplm evaluate BUNDLE --data FILE", "```", ""]
     if config.adapter.method in PEFT:
         lines += [
@@ -139,8 +142,18 @@ def training_report(
         curves=curves(Journal(folder), history),
         facts=fact_lines(facts),
         commands=(shlex.join(["shoplm", "evaluate", str(place), task]), shlex.join(["shoplm", "predict", str(place), task, "--text", "…"])),
+        beliefs=_beliefs(fitted),
     )
     write_report(report, folder / "report.html")
+
+
+def _beliefs(fitted: Fitted) -> list[Belief]:
+    """What was seen while calibrating: of rows that had no part in it, which the judgement of the same rows cannot say."""
+    found, lines = [], told(fitted)
+    for head, how in fitted.calibrations.items():
+        if isinstance(how, Calibration) and how.before and how.after:
+            found.append(Belief(head, diagram(how.after), diagram(how.before), [line for line in lines if line.startswith(f"{head}: ")]))
+    return found
 
 
 def curves(journal: Journal, history: Sequence[Mapping[str, Any]]) -> Curves | None:

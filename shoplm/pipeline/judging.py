@@ -14,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shoplm import task as tasks
 from shoplm.data.health.finding import Finding
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
 from shoplm.evaluate.baselines import Head as BaselineHead
 from shoplm.evaluate.baselines import fit_baselines
+from shoplm.evaluate.calibrate import uncalibrated
 from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
-from shoplm.evaluate.report import Example, Report, summary, verdict, write_report
+from shoplm.evaluate.metrics import ECE, LogLoss
+from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
 from shoplm.evaluate.words import moved
 from shoplm.model.heads import Choice, HeadSpec, Score
 from shoplm.model.precision import Precision
@@ -29,7 +32,7 @@ from shoplm.pipeline.bundle import Bundle
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import TEXTS_KEPT, Piece, encode, moments_of, origin, pieces
 from shoplm.pipeline.progress import Progress, Silent
-from shoplm.task import Fitted, Scores, Task
+from shoplm.task import Fitted, Metric, Scores, Task
 from shoplm.train.journal import Journal, machine
 
 SPLITS = ("train", "valid", "test", "all")
@@ -48,6 +51,26 @@ class Evaluation:
     seconds: float
     notes: Sequence[str] = ()
     examples: Sequence[Example] = field(default=(), repr=False)
+    uncalibrated: Judgement | None = field(default=None, repr=False)
+    """Log loss and calibration error of the same rows without calibration; None when there was none to leave out."""
+
+    def beliefs(self) -> list[Belief]:
+        """Reliability before and after calibration, with what it changed on these rows (paired)."""
+        before, found = self.uncalibrated, []
+        changed = {} if before is None else difference(self.judgement, before)
+        for target, table in self.judgement.reliability.items():
+            names = [name for name in changed if before is not None and self._target(name) == target]
+            said = [
+                f"{metric_name(name)}: {before.metrics[name]} before calibration, {self.judgement.metrics[name]} after; "
+                f"changed by {changed[name].value:+.4f} [{changed[name].low:+.4f}, {changed[name].high:+.4f}]"
+                for name in names
+                if before is not None
+            ]
+            found.append(Belief(target, table, None if before is None else before.reliability.get(target), said))
+        return found
+
+    def _target(self, metric: str) -> str:
+        return tasks.get(self.task).metrics[metric].target
 
     def differences(self) -> dict[str, dict[str, Estimate]]:
         """For each baseline how much better this model is, metric by metric, on the same resampled rows."""
@@ -63,6 +86,7 @@ class Evaluation:
             "data_version": self.data_version,
             "metrics": said["metrics"],
             "baselines": {name: theirs.points() for name, theirs in self.baselines.items()},
+            "uncalibrated": {} if self.uncalibrated is None else self.uncalibrated.plain()["metrics"],
             "slices": said["slices"],
             "seconds": round(self.seconds, 3),
             "machine": machine(),
@@ -71,7 +95,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [summary(self.judgement, self.baselines), "", verdict(self.judgement, self.baselines, self.judge_by), *self.notes]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(line for belief in self.beliefs() for line in belief.said)])
 
 
 def evaluate(
@@ -122,6 +146,7 @@ def evaluate(
         known = rows.known(specs, notes)
         fitted_baselines = _baselines(rows, specs, notes, waiting) if baselines else {}
         ours: Judge | None = None
+        plain, before = uncalibrated(fitted), None
         theirs: dict[str, Judge] = {}
         shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         with waiting.bar(f"{name}: judging", source.view.rows(task_.subject)) as advance:
@@ -130,7 +155,8 @@ def evaluate(
                 if not len(at):
                     continue
                 tokens = piece.tokens.take(at)
-                answer = task_.answer(bundle.read(name, tokens), fitted)
+                scores = bundle.read(name, tokens)
+                answer = task_.answer(scores, fitted)
                 targets = {key: column[at] for key, column in encode(piece.moments.targets, specs).items()}
                 cuts = {
                     **{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()},
@@ -138,6 +164,10 @@ def evaluate(
                 }
                 ours = ours or judge_of(task_, answer.values, known)
                 ours.update(targets, answer.values, cuts)
+                if plain is not None:
+                    values = task_.answer(scores, plain).values
+                    before = before or judge_of(task_, values, known, (ECE, LogLoss))
+                    before.update(targets, values)
                 texts = [piece.texts[i] for i in at]
                 for key, baseline in fitted_baselines.items():
                     values = _baseline_values(task_, fitted, specs, baseline.values(texts))
@@ -151,6 +181,7 @@ def evaluate(
         return Evaluation(
             name, split, source.view.data_version, ours.result(), {key: judge.result() for key, judge in theirs.items()},
             task_.judge_by, time.perf_counter() - begin, notes, _examples(bundle, name, shown, examples),
+            None if before is None else before.result(),
         )  # fmt: skip
 
 
@@ -216,9 +247,15 @@ class _Rows:
         return texts, targets
 
 
-def judge_of(task: Task, values: Mapping[str, npt.NDArray[Any]], known: Collection[str]) -> Judge:
-    """A judge with those of the task's metrics for which there are both values and known targets."""
-    metrics = {name: metric for name, metric in task.metrics.items() if metric.target in known and metric.value in values}
+def judge_of(
+    task: Task, values: Mapping[str, npt.NDArray[Any]], known: Collection[str], kinds: tuple[type[Metric], ...] = (Metric,)
+) -> Judge:
+    """A judge with those of the task's metrics for which there are both values and known targets, if need be of some kinds only."""
+    metrics = {
+        name: metric
+        for name, metric in task.metrics.items()
+        if metric.target in known and metric.value in values and isinstance(metric, kinds)
+    }
     return Judge(metrics, {name: value.shape[1] for name, value in values.items() if value.ndim == 2})
 
 
@@ -258,7 +295,8 @@ def _baseline_values(
         name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value
         for name, value in values.items()
     }
-    plain = fitted.model_copy(update={"numbers": {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}})
+    numbers = {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}
+    plain = fitted.model_copy(update={"numbers": numbers, "calibrations": {}})
     derived = task.answer(Scores(scores), plain).values
     return {name: value for name, value in derived.items() if name in values or name in ("event", "choice")}
 
@@ -324,6 +362,7 @@ def report(found: Evaluation, bundle: Bundle, findings: Sequence[Finding] = (), 
         curves=describe.curves(journal, describe.history_of(journal)),
         examples=tuple(found.examples),
         facts=describe.fact_lines(bundle.contents.facts[found.task]),
+        beliefs=found.beliefs(),
         commands=tuple(commands)
         or (
             shlex.join(["shoplm", "predict", str(bundle.place), found.task, "--text", "…"]),

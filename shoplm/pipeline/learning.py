@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shoplm.errors import DivergedError
+from shoplm.evaluate.calibrate import told
 from shoplm.evaluate.judge import Judgement
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
@@ -56,7 +57,7 @@ class Learnt:
         lesson = self.study.lesson
         return {
             "data_version": lesson.view.data_version, "rows_digest": lesson.prepared.digest, "train_rows": lesson.train,
-            "valid_rows": len(lesson.valid_rows), "recipe": self.study.config.plain(),
+            "valid_rows": len(lesson.valid_rows), "recipe": self.study.config.plain(), "calibration": told(self.fitted),
         }  # fmt: skip
 
     def end(self) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoplm.config import Config
 from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
-from shoplm.evaluate.calibration import log_softmax, platt, temperature, threshold_best_f1, threshold_for_recall
+from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
+from shoplm.evaluate.calibration import platt, threshold_best_f1, threshold_for_recall
 from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1
 from shoplm.model.heads import Choice, HeadSpec
 from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task
@@ -28,7 +28,7 @@ SCOPE_KEPT = 0.95
 """Without out-of-scope turns to choose by, the share of in-scope turns that must count as in scope."""
 
 
-class IntentSettings(Config):
+class IntentSettings(Calibrating):
     """What intent learns."""
 
     target: str = "intent"
@@ -90,27 +90,27 @@ class Intent(Task):
         """One class an intent."""
         return {"intent": Choice(tuple(fitted.labels["intent"]))}
 
-    def learn(self, targets: Mapping[str, pa.Array], settings: IntentSettings) -> Fitted:  # noqa: ARG002  (the form)
+    def learn(self, targets: Mapping[str, pa.Array], settings: IntentSettings) -> Fitted:
         """The intents in the train rows."""
         seen = sorted(set(pc.unique(targets["intent"].drop_null()).to_pylist()))
         if len(seen) < 2:
             held = f"only the intent `{seen[0]}`" if seen else "no intent at all"
             raise DataError(f"intent: the train rows hold {held}; give turns of at least two intents")
-        return Fitted(labels={"intent": seen})
+        return Fitted(labels={"intent": seen}, words={SETTING: settings.calibration})
 
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
-        """Temperature on in-scope turns; then a line from energy to the probability of being out of scope, and its threshold.
+        """The intents' probabilities on in-scope turns; then a line from energy to the probability of being out of scope, and its threshold.
 
         Without out-of-scope turns in validation the threshold keeps 95 % of the in-scope ones, and the
         probability is only an order.
         """
-        numbers = {"temperature": temperature(scores["intent"], targets["intent"])}
+        fitted = calibrate(fitted, "intent", scores["intent"], targets["intent"])
         score = _strangeness(scores["intent"])
         event = np.nan_to_num(np.asarray(targets["oos"], float), nan=-1.0).astype(np.int64)
         if (event == 1).any() and (event == 0).any():
             slope, offset = platt(score, event)
             found = 1 / (1 + np.exp(-(slope * score + offset)))
-            numbers |= {"slope": slope, "offset": offset, "threshold": threshold_best_f1(found, event)}
+            numbers = {"slope": slope, "offset": offset, "threshold": threshold_best_f1(found, event)}
             words = {
                 "scope": f"threshold chosen on {int((event == 1).sum())} out-of-scope and {int((event == 0).sum())} in-scope validation turns"
             }
@@ -119,7 +119,7 @@ class Intent(Task):
             slope, offset = 1 / spread, -middle / spread
             found = 1 / (1 + np.exp(-(slope * score + offset)))
             at = -threshold_for_recall(-found, np.ones(len(found), np.int64), SCOPE_KEPT)
-            numbers |= {
+            numbers = {
                 "slope": slope,
                 "offset": offset,
                 "threshold": at + 1e-6,
@@ -130,7 +130,7 @@ class Intent(Task):
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The likeliest intent with its probability, and whether the turn is in scope at all."""
         labels, numbers = fitted.labels["intent"], fitted.numbers
-        probabilities = np.exp(log_softmax(scores["intent"] / numbers.get("temperature", 1.0))).astype(np.float32)
+        probabilities = np.exp(log_probabilities(fitted, "intent", scores["intent"])).astype(np.float32)
         line = numbers.get("slope", 1.0) * _strangeness(scores["intent"]) + numbers.get("offset", 0.0)
         strange = (1 / (1 + np.exp(-line))).astype(np.float32)
         threshold = numbers.get("threshold", 0.5)

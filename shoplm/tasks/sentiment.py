@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoplm.config import Config
 from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
-from shoplm.evaluate.calibration import log_softmax, temperature
+from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
+from shoplm.evaluate.calibration import log_softmax
 from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1
 from shoplm.model.heads import Choice, HeadSpec, Score
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
@@ -28,7 +28,7 @@ FAVOURS = tuple(step / 20 for step in range(21))
 """How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
 
 
-class SentimentSettings(Config):
+class SentimentSettings(Calibrating):
     """What sentiment learns."""
 
     target: str | None = None
@@ -103,16 +103,15 @@ class Sentiment(Task):
         counts = {row["values"].as_py(): row["counts"].as_py() for row in held}
         numbers = {f"prior:{label}": counts[label] / sum(counts.values()) for label in labels}
         numbers |= {} if stars is None or stars.null_count == len(stars) else {"low": 1.0, "high": 5.0}
-        return Fitted(labels={"label": labels}, numbers=numbers, words={"target": settings.target or ""})
+        return Fitted(labels={"label": labels}, numbers=numbers, words={"target": settings.target or "", SETTING: settings.calibration})
 
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
-        """The temperature that makes the probabilities honest; for moods, how far rare classes are favoured in the decision."""
-        numbers = {**fitted.numbers, "temperature": temperature(scores["label"], targets["label"])}
-        if not fitted.words.get("target"):
-            tries = [fitted.model_copy(update={"numbers": {**numbers, "favour": favour}}) for favour in FAVOURS]
-            found = [self.metrics["macro_f1"].point(targets, self.answer(scores, tried).values) for tried in tries]
-            numbers["favour"] = FAVOURS[int(np.argmax(found))]
-        return fitted.model_copy(update={"numbers": numbers})
+        """What makes the probabilities honest; for moods, how far rare classes are favoured in the decision."""
+        fitted = calibrate(fitted, "label", scores["label"], targets["label"])
+        if fitted.words.get("target"):
+            return fitted
+        tries = [fitted.model_copy(update={"numbers": {**fitted.numbers, "favour": favour}}) for favour in FAVOURS]
+        return tries[int(np.argmax([self.metrics["macro_f1"].point(targets, self.answer(scores, tried).values) for tried in tries]))]
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The class with its probability, and the stars.
@@ -121,7 +120,7 @@ class Sentiment(Task):
         log p(class) - favour · log share(class) (Menon et al., 2021). Probabilities stay as they are.
         """
         labels, numbers = fitted.labels["label"], fitted.numbers
-        logs = log_softmax(scores["label"] / numbers.get("temperature", 1.0))
+        logs = log_probabilities(fitted, "label", scores["label"])
         shares = np.log([numbers.get(f"prior:{label}", 1.0) for label in labels])
         choice = np.exp(log_softmax(logs - numbers.get("favour", 0.0) * shares)).astype(np.float32)
         probabilities = np.exp(logs).astype(np.float32)

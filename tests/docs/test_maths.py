@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from docs.pages import DOCS
 from shoplm.evaluate.bootstrap import weights
-from shoplm.evaluate.calibration import log_softmax, temperature
+from shoplm.evaluate.calibration import OFFSET_PRIOR, SLOPE_PRIOR, log_softmax, platt, platt_of_classes, temperature
 from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, build
 from shoplm.tally import Tally
 from shoplm.task import Fitted, Scores
@@ -137,7 +137,42 @@ def test_the_derivatives_of_temperature_scaling_are_as_derived_and_vanish_at_its
     torch.testing.assert_close(second, ((p * z**2).sum(1) - (p * z).sum(1) ** 2).sum())
     chosen = 1 / temperature(z.numpy(), target.numpy())
     at_choice = ((chosen * z).softmax(1) * z).sum(1).mean() - true.mean()
-    assert abs(float(at_choice)) < 1e-3  # the search stops within 1e-5 of log(beta)
+    assert abs(float(at_choice)) < 1e-8  # the search stops within 1e-10 of log(beta)
+
+
+def test_the_gradients_of_platts_line_are_as_derived_and_vanish_at_its_choice() -> None:
+    z = torch.randn(60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    event = (z + torch.randn(60, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) > 0).double()
+    y = torch.where(event == 1, (event.sum() + 1) / (event.sum() + 2), 1 / ((1 - event).sum() + 2))
+    for line, close in ((torch.tensor([0.7, -0.3]), None), (torch.tensor(platt(z.numpy(), event.numpy().astype(int))), 1e-6)):
+        w = line.double().requires_grad_()
+        logit = w[0] * z + w[1]
+        F.binary_cross_entropy_with_logits(logit, y, reduction="sum").backward()
+        error = logit.detach().sigmoid() - y
+        torch.testing.assert_close(w.grad, torch.stack([(error * z).sum(), error.sum()]))
+        assert w.grad is not None
+        if close:
+            assert float(w.grad.abs().max()) < close  # Newton ends at a gradient of 1e-8 a row
+
+
+def test_the_gradients_of_a_line_for_each_class_are_as_derived_and_vanish_at_its_choice() -> None:
+    torch.manual_seed(0)
+    z = torch.randn(50, C, dtype=torch.float64) * 3
+    target = torch.distributions.Categorical(logits=z / 2 + torch.arange(C)).sample()
+    heat = temperature(z.numpy(), target.numpy(), 1 / 52)
+    slope, offset = (torch.from_numpy(part) for part in platt_of_classes(z.numpy(), target.numpy()))
+    u, one_hot = z / heat, F.one_hot(target, C)
+    assert (SLOPE_PRIOR, OFFSET_PRIOR) == (0.25, 1.0)
+    for a, b, close in ((torch.ones(C) * 1.2, torch.arange(C) / 9, None), (slope * heat, offset, 1e-6)):
+        alpha, beta = a.double().clone().requires_grad_(), b.double().clone().requires_grad_()
+        loss = F.cross_entropy(alpha * u + beta, target, reduction="sum")
+        (loss + ((alpha - 1) ** 2).sum() / (2 * 0.25**2) + (beta**2).sum() / 2).backward()
+        error = (alpha * u + beta).detach().softmax(1) - one_hot
+        of_alpha, of_beta = (error * u).sum(0) + (alpha.detach() - 1) / 0.25**2, error.sum(0) + beta.detach()
+        torch.testing.assert_close(alpha.grad, of_alpha, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(beta.grad, of_beta, rtol=1e-6, atol=1e-9)
+        if close:
+            assert float(torch.cat([of_alpha, of_beta]).abs().max()) < close  # Newton ends at a gradient of 1e-9 a row
 
 
 def test_free_energy_is_a_soft_maximum_whose_gradient_is_softmax() -> None:

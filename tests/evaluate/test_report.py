@@ -10,9 +10,10 @@ import pytest
 from shoplm.data.health.finding import Finding
 from shoplm.errors import ResourceError
 from shoplm.evaluate import plots
+from shoplm.evaluate.calibration import reliability
 from shoplm.evaluate.judge import Judge
 from shoplm.evaluate.metrics import ECE, Accuracy, LogLoss
-from shoplm.evaluate.report import Curves, Example, Report, render, summary, verdict, write_report
+from shoplm.evaluate.report import Belief, Curves, Example, Report, render, summary, verdict, write_report
 from shoplm.evaluate.words import Word
 
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; {{ 7*7 }} 质量"
@@ -129,6 +130,9 @@ def test_every_picture_is_well_formed_even_of_nothing_or_of_one_point():
         plots.line([1, 2, 3], [0.5, nan, 0.5], across=NASTY, up="y", raw=[1, nan, 9]),
         plots.confusion(np.zeros((2, 2), int), [NASTY, ""]),
         plots.reliability(judged(0.5).reliability["t"]),
+        plots.reliability(judged(0.5).reliability["t"], judged(0.1).reliability["t"]),
+        plots.reliability(reliability(np.empty(0), np.empty(0, int))),
+        plots.reliability(reliability(np.array([0.5]), np.array([1])), reliability(np.array([1.0]), np.array([0]))),
         plots.whisker(0.5, 0.4, 0.6, 0, 1),
     ]
     for picture in pictures:
@@ -136,6 +140,48 @@ def test_every_picture_is_well_formed_even_of_nothing_or_of_one_point():
         assert "nan" not in picture
     assert plots.line([1, 2], [nan, nan], across="x", up="y") == ""
     assert plots.whisker(nan, nan, nan, 0, 1) == ""
+
+
+def test_a_reliability_diagram_shows_both_times_their_intervals_and_their_rows():
+    after, before = (
+        reliability(np.repeat([0.1, 0.9], 10), np.repeat([0, 1], 10)),
+        reliability(np.repeat([0.3, 0.9], [15, 5]), np.ones(20, int)),
+    )
+    alone, both = ET.fromstring(plots.reliability(after)), ET.fromstring(plots.reliability(after, before))
+
+    def count(picture, name):
+        return sum(name == part.get("class") for part in picture.iter())
+
+    assert (count(alone, "dot"), count(alone, "whisker"), count(alone, "bar"), count(alone, "outline")) == (2, 2, 2, 0)
+    assert (count(both, "dot past") - 1, count(both, "whisker"), count(both, "bar"), count(both, "outline")) == (
+        2,
+        2,
+        2,
+        2,
+    )  # one in the legend
+    tall = [float(part.get("height")) for part in both.iter() if part.get("class") in ("bar", "outline")]
+    assert [round(10 * height / max(tall), 1) for height in tall] == [6.7, 6.7, 10, 3.3]  # 10, 10, 15 and 5 rows
+    titles = [part.text for part in both.iter() if part.tag == "title"]
+    assert "calibrated: said 0.900, happened 1.000 [0.722, 1.000], 10 rows" in titles  # Wilson: 1 / (1 + 1.96² / 10)
+
+
+def test_beliefs_take_the_place_of_the_judgements_own_reliability():
+    report = Report("t", judgement=judged(0.5), beliefs=[Belief("label", *[judged(0.5).reliability["t"]] * 2, ["calibrated by <platt>"])])
+    page = render(report)
+    assert page.count('aria-label="reliability diagram"') == 1
+    assert "before calibration" in page
+    assert "calibrated by &lt;platt&gt;" in page
+    assert "before calibration" not in render(Report("t", judgement=judged(0.5)))
+
+
+def test_the_calibration_error_never_stands_without_its_interval():
+    ours = judged(0.5)
+    ece = ours.metrics["ece"]
+    assert ece.low < ece.value < ece.high
+    said = f"[{ece.low:.3f}, {ece.high:.3f}]"
+    assert said in next(line for line in summary(ours).splitlines() if line.startswith("ece"))
+    assert f"{ece.low:.3f} – {ece.high:.3f}" in render(Report("t", judgement=ours))
+    assert {"value", "low", "high"} == set(ours.plain()["metrics"]["ece"])
 
 
 def test_smoothing_leaves_out_what_is_not_a_number():

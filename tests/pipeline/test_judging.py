@@ -85,3 +85,29 @@ def test_baselines_read_no_more_texts_than_the_cap(trained, rows_csv, monkeypatc
 def test_an_unknown_option_of_the_library_is_an_error(trained, rows_csv):
     with pytest.raises(DataError, match="expected one of train, valid, test, all"):
         library.load(trained["head"]).evaluate(data=rows_csv, split="dev")
+
+
+def test_probabilities_are_judged_before_and_after_calibration(trained, rows_csv, bert, tmp_path):
+    words = ["--data", rows_csv, "--backbone", bert, "--method", "head", "--out", tmp_path / "out", "epochs=1"]
+    said = shoplm("train", "sentiment", *words, "calibration=isotonic")
+    assert said.code == 0, said.err
+    assert "label: calibrated by isotonic" in said.err
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "- label: calibrated by isotonic" in card
+    assert "asked for by calibration=isotonic" in card
+    judged = shoplm("evaluate", tmp_path / "out", "--data", rows_csv, "--split", "all", "--json").json
+    assert set(judged["uncalibrated"]) == {"log_loss", "ece"}
+    for name, before in judged["uncalibrated"].items():
+        assert before["low"] <= before["value"] <= before["high"]
+        assert before["value"] != judged["metrics"][name]["value"]
+    told = shoplm("evaluate", tmp_path / "out", "--data", rows_csv, "--split", "all")
+    assert "Calibration error (ECE): " in told.out
+    assert "before calibration" in told.out
+    assert "before calibration" in (tmp_path / "out" / "run" / "report.html").read_text("utf-8")
+    none = shoplm("train", "sentiment", *words[:-2], tmp_path / "none", "epochs=1", "calibration=none")
+    assert none.code == 0, none.err
+    assert "not calibrated (asked for by calibration=none)" in none.err
+    same = shoplm("evaluate", tmp_path / "none", "--data", rows_csv, "--split", "all", "--json").json
+    for name, before in same["uncalibrated"].items():  # the same model, seed and rows
+        assert before["value"] == same["metrics"][name]["value"] == pytest.approx(judged["uncalibrated"][name]["value"])
+    assert "calibration" in shoplm("train", "sentiment", *words[:-2], tmp_path / "bad", "calibration=platts").line

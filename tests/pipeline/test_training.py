@@ -159,12 +159,16 @@ def test_without_validation_rows_the_last_weights_are_kept_and_calibrated(bert, 
     assert before.keys() == after.keys()
     assert all((before[name] == after[name]).all() for name in before)  # the second run left no trace
     assert judgement is None
-    assert fitted.numbers["temperature"] not in (1.0, 0.01)
+    found = fitted.calibrations["label"]
+    assert found.kind == "temperature"
+    assert found.temperature not in (1.0, 0.01)
+    assert "rows are too few" in found.note
     kept, aside = study.lesson.parted()
     assert len(kept) > 3 * len(aside) > 0
     assert sorted([*kept, *aside]) == list(range(60))
     assert bundle.contents.metrics["sentiment"]["best_epoch"] == 3
     assert "Not judged" in bundle.contents.card
+    assert f"- label: calibrated by temperature {found.temperature:.3g}" in bundle.contents.card
 
 
 def test_equal_texts_are_not_parted_when_some_stand_aside(bert, tmp_path, monkeypatch):

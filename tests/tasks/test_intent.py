@@ -69,13 +69,15 @@ def test_a_flat_validation_gives_a_threshold_all_the_same():
     assert all(TASK.answer(Scores({"intent": np.ones((4, 2), np.float32)}), fitted).columns["in_scope"])
 
 
-def test_the_temperature_makes_too_sure_scores_honest_without_changing_a_choice():
+@pytest.mark.parametrize("kind", ["auto", "temperature", "isotonic"])
+def test_calibration_makes_too_sure_scores_honest_without_changing_a_choice(kind):
     scores, true, oos = logits()
     wrong = np.arange(0, 200, 4)
     true = true.copy()
     true[wrong] = 1 - true[wrong]  # a quarter of what it is sure of is wrong
-    fitted = TASK.choose(Scores({"intent": scores}), {"intent": true, "oos": oos}, FITTED)
-    assert fitted.numbers["temperature"] > 2
+    asked = FITTED.model_copy(update={"words": {"calibration": kind}})
+    fitted = TASK.choose(Scores({"intent": scores}), {"intent": true, "oos": oos}, asked)
+    assert fitted.calibrations["intent"].rows == 200
     before, after = (TASK.answer(Scores({"intent": scores}), one) for one in (FITTED, fitted))
     assert before.columns["intent"] == after.columns["intent"]
     inside = after.values["intent"][:200]

@@ -39,17 +39,35 @@ def test_the_temperature_is_chosen_on_validation_and_used_in_the_answer():
     fitted = Fitted(labels={"label": ["negative", "positive"]})
     scores = Scores({"label": np.tile(np.array([[0.0, 9.0]], np.float32), (10, 1))})
     chosen = TASK.choose(scores, {"label": np.array([1] * 8 + [0] * 2)}, fitted)
-    # the loss is least where sigmoid(9 / T) is the share of right ones, 8 of 10: T = 9 / log(4); the search stops within 1e-3
-    assert chosen.numbers["temperature"] == pytest.approx(9 / np.log(4), rel=1e-3)
+    # the loss is least where sigmoid(9 / T) is what the targets say of class 1: 11/12 of the 8 and 1/12 of the other 2 rows, .75
+    assert chosen.calibrations["label"].temperature == pytest.approx(9 / np.log(3))
     answer = TASK.answer(scores, chosen)
-    assert answer.columns["probability"] == pytest.approx([0.8] * 10, abs=1e-3)
-    assert answer.values["event"] == pytest.approx([0.8] * 10, abs=1e-3)
+    assert answer.columns["probability"] == pytest.approx([0.75] * 10)
+    assert answer.values["event"] == pytest.approx([0.75] * 10)
 
 
 def test_without_a_known_target_in_validation_the_scores_stay_as_they_are():
     fitted = Fitted(labels={"label": ["a", "b"]})
-    chosen = TASK.choose(Scores({"label": np.zeros((2, 2), np.float32)}), {"label": np.array([-1, -1])}, fitted)
-    assert chosen.numbers["temperature"] == 1.0
+    scores = Scores({"label": np.array([[0, 1], [2, 0]], np.float32)})
+    chosen = TASK.choose(scores, {"label": np.array([-1, -1])}, fitted)
+    np.testing.assert_array_equal(TASK.answer(scores, chosen).values["label"], TASK.answer(scores, fitted).values["label"])
+
+
+@pytest.mark.parametrize("kind", ["temperature", "platt", "isotonic"])
+def test_rare_moods_are_favoured_in_whatever_the_calibrated_probabilities_say(kind):
+    labels = ["negative", "neutral", "positive"]
+    rng = np.random.default_rng(0)
+    true = rng.choice(3, 1500, p=[0.1, 0.1, 0.8])
+    logits = (np.log([0.1, 0.1, 0.8]) + 2 * np.eye(3)[true] + rng.normal(size=(1500, 3))).astype(np.float32)
+    shares = {f"prior:{label}": float((true == at).mean()) for at, label in enumerate(labels)}
+    scores, fitted = Scores({"label": logits}), Fitted(labels={"label": labels}, numbers=shares, words={"calibration": kind})
+    chosen = TASK.choose(scores, {"label": true}, fitted)
+    assert chosen.calibrations["label"].kind == kind
+    assert chosen.numbers["favour"] > 0
+    plain = chosen.model_copy(update={"numbers": {**chosen.numbers, "favour": 0.0}})
+    after, before = (TASK.metrics["macro_f1"].point({"label": true}, TASK.answer(scores, one).values) for one in (chosen, plain))
+    assert after > before
+    np.testing.assert_array_equal(TASK.answer(scores, chosen).values["label"], TASK.answer(scores, plain).values["label"])
 
 
 def test_an_answer_names_the_class_its_probability_and_the_stars():

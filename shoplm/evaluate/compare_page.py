@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from shoplm.evaluate import plots
 from shoplm.evaluate.bootstrap import Estimate
@@ -36,7 +35,8 @@ class Row:
     bundle_bytes: float | None = None
     tokens_per_second: float | None = None
     latency_ms: float | None = None
-    settings: str = ""
+    candidate: str = ""
+    """Whose search it comes from; empty for a plain method."""
     chosen: bool = False
     failed: str = ""
 
@@ -104,6 +104,7 @@ def render(page: ComparePage) -> str:
     text: str = template("compare.html.j2").render(
         page=page,
         metric=metric_name(page.metric),
+        tone=_tone(page.rows),
         shown=shown,
         pictures=[(title, Markup(picture)) for title, picture in _pictures(page) if picture],  # noqa: S704
     )
@@ -111,7 +112,7 @@ def render(page: ComparePage) -> str:
 
 
 def _pictures(page: ComparePage) -> list[tuple[str, str]]:
-    name = metric_name(page.metric)
+    name, order = metric_name(page.metric), [tries.name for tries in page.tries]
     up = f"{name} on {page.split} rows"
     costs: list[tuple[str, str, str]] = [
         ("Quality against training time", "seconds of one training", "seconds"),
@@ -120,11 +121,11 @@ def _pictures(page: ComparePage) -> list[tuple[str, str]]:
     found = []
     for title, across, cost in costs:
         marks = [
-            Mark(getattr(row, cost), row.quality.value, row.name, number, row.quality.low, row.quality.high)
-            for number, row in enumerate(page.rows)
+            Mark(getattr(row, cost), row.quality.value, row.name, order.index(row.candidate), row.quality.low, row.quality.high)
+            for row in page.rows
             if getattr(row, cost) is not None and math.isfinite(row.quality.value)
         ]
-        floor = [(row.name, row.quality.value) for row in page.rows if row.seconds is None and math.isfinite(row.quality.value)]
+        floor = [(row.name, row.quality.value) for row in page.rows if not row.candidate and math.isfinite(row.quality.value)]
         found.append((title, plots.scatter(marks, across=across, up=up, floors=floor)))
     tried = [
         Mark(seconds, value, tries.name if place == 0 else "", number, hollow=not done)
@@ -175,6 +176,12 @@ def _cells(row: Row) -> dict[str, str]:
         "file": "–" if row.bundle_bytes is None else f"{row.bundle_bytes / 1e6:,.2f} MB", "tokens": said(row.tokens_per_second, "{:,.0f}"),
         "latency": said(row.latency_ms, "{:.1f}"),
     }  # fmt: skip
+
+
+def _tone(rows: Sequence[Row]) -> str:
+    """Bad where a plain method beats the chosen one, tie where it may."""
+    plain = [row.behind for row in rows if not row.candidate and row.behind is not None]
+    return "bad" if any(gap.low > 0 for gap in plain) else "tie" if any(gap.high >= 0 for gap in plain) else "good"
 
 
 def _word(row: Row) -> str:

@@ -249,9 +249,8 @@ def scatter(marks: Sequence[Mark], *, across: str, up: str, floors: Sequence[tup
             while any(abs(level - other) < 12 and start < stop and start + wide > begin for begin, stop, other in taken):
                 level += 12  # a name that would cover another one steps down
             taken.append((start, start + wide, level))
-            parts.append(
-                f'<text x="{x - 9 if end else x + 9:.1f}" y="{level:.1f}" class="name"{' text-anchor="end"' if end else ""}>{escape(shown)}</text>'
-            )
+            anchor, at = ("end", x - 9) if end else ("start", x + 9)
+            parts.append(f'<text x="{at:.1f}" y="{level:.1f}" class="name" text-anchor="{anchor}">{escape(shown)}</text>')
     return _svg(f"{up} by {across}", "".join(parts))
 
 

@@ -17,7 +17,6 @@ import contextlib
 import gc
 import hashlib
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,27 +25,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydantic
 
 from shoplm import task as tasks
-from shoplm.config import Config
 from shoplm.data.shop import Shop
-from shoplm.errors import ConfigError, DataError, RunError, did_you_mean
+from shoplm.errors import ConfigError, DataError, RunError
 from shoplm.evaluate.compare_page import ComparePage, summary
 from shoplm.files import write_text
-from shoplm.model.adapters import METHODS, OWNERS
 from shoplm.model.backbone import load_backbone
 from shoplm.model.precision import Precision, faster
 from shoplm.pipeline import describe, outcome, spaces
 from shoplm.pipeline.attempt import ANSWERED, Attempt, attempt, expected, memory_mb, thin
 from shoplm.pipeline.bundle import as_arrow
+from shoplm.pipeline.candidates import Candidate, CompareConfig, candidates
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson, lesson_of
-from shoplm.pipeline.outcome import Candidate, Finalist, slug
+from shoplm.pipeline.outcome import Finalist, slug
 from shoplm.pipeline.prepare import origin
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.repeating import Job, repeat
-from shoplm.pipeline.search import OBJECTIVES, Limits, Objective, Quest, Studies, Trial, best, front, search
+from shoplm.pipeline.search import Limits, Quest, Studies, Trial, best, front, search
+from shoplm.pipeline.spaces import Frame
 
 FEW_VALID = 300
 """Validation rows below which a choice among many trials is mostly luck; said, not refused."""
@@ -54,41 +52,10 @@ FINALISTS = 8
 """A Pareto search repeats at most so many, the best quality first."""
 RUNS = 4
 """Without a budget each candidate may use so many times the longest run of a recipe as it is."""
-PROMPTED = re.compile(r"^\w+://|^(openai/)?(gpt-[345]|o[134](-|$)|chatgpt|text-davinci)|^(anthropic/)?claude|^(google/)?gemini-", re.I)
-"""Names of models that answer behind an endpoint."""
 
 
-class CompareConfig(Config):
-    """What is compared, and for how long."""
-
-    task: str
-    methods: tuple[str, ...] = ()
-    """None named: all six for one backbone, ``full`` alone for several."""
-    backbones: tuple[str, ...] = ("default",)
-    trials: int = pydantic.Field(default=16, ge=1)
-    """Of each candidate, at most."""
-    budget: float | None = pydantic.Field(default=None, gt=0)
-    """Seconds of training that each candidate's search may use; None = four times the longest run of a recipe as it is."""
-    seeds: int = pydantic.Field(default=3, ge=1)
-    """How often each finalist is trained at the end."""
-    objective: tuple[Objective, ...] = ("quality",)
-    """More than ``quality`` makes the search a Pareto search: nothing is halved, and every trade-off is a finalist."""
-
-    @pydantic.model_validator(mode="after")
-    def _known(self) -> CompareConfig:
-        tasks.get(self.task)
-        for method in self.methods:
-            if method not in METHODS:
-                raise ValueError(f"no method `{method}`; {did_you_mean(method, METHODS)}")
-        for backbone in self.backbones:
-            if PROMPTED.match(backbone):
-                raise ValueError(
-                    f"backbone `{backbone}`: a model behind an endpoint takes prompts and is not tuned here; "
-                    f"give a folder or the id of a model whose weights can be loaded"
-                )
-        if "quality" not in self.objective:
-            raise ValueError(f"objective {','.join(self.objective)}: it lacks `quality`, without which the smallest model would always win")
-        return self
+Lessons = Mapping[str, tuple[Lesson, Frame]]
+"""Backbone -> what is to be learnt, in its tokens."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +100,7 @@ def compare(task: str, data: Any, out: str | Path | None = None, *, progress: Pr
     for key in ("methods", "backbones", "objective"):
         if isinstance(own.get(key), str):
             own[key] = own[key].split(",")
-    config = CompareConfig.of({"task": task, **own}, "compare")
+    config = CompareConfig.read(task, **own)
     with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
         source: dict[str, Any] = {"shop": data}
         if isinstance(data, str | Path):
@@ -144,37 +111,6 @@ def compare(task: str, data: Any, out: str | Path | None = None, *, progress: Pr
             source = {"data": Path(scratch) / "data.parquet"}
             pq.write_table(as_arrow(data), source["data"])
         return run(config, candidates(config, (), settings), **source, out=Path(out or f"compare-{task}"), progress=progress)
-
-
-def candidates(config: CompareConfig, words: Sequence[str], values: Mapping[str, Any]) -> list[Candidate]:
-    """Every method on every backbone, with the settings that the method reads.
-
-    Args:
-        config: what is compared.
-        words: ``key=value`` settings of a run.
-        values: settings as Python values; None = not set.
-
-    Raises:
-        ConfigError: an unknown key, a bad value, or an option of a method that is not compared.
-    """
-    methods: Sequence[Any] = config.methods or (METHODS if len(config.backbones) == 1 else ("full",))
-    said = [*(word.partition("=")[0].strip() for word in words), *(key for key, value in values.items() if value is not None)]
-    for key in said:
-        option = key.removeprefix("adapter.")
-        if option in ("method", "backbone"):
-            raise ConfigError(
-                f"`{key}`: compare takes several; use --{option}s, such as --{option}s {'full,lora' if option == 'method' else 'A,B'}"
-            )
-        if option in OWNERS and not any(spaces.owned(option, method) for method in methods):
-            raise ConfigError(f"`{key}` is an option of {', '.join(OWNERS[option])}, none of which is compared; leave it out")
-    listed = []
-    for backbone in dict.fromkeys(config.backbones):
-        for method in dict.fromkeys(methods):
-            kept = [word for word in words if spaces.owned(word.partition("=")[0].strip().removeprefix("adapter."), method)]
-            given = {key: value for key, value in values.items() if spaces.owned(key, method)}
-            name = method if len(config.backbones) == 1 else backbone if len(methods) == 1 else f"{method} on {backbone}"
-            listed.append(Candidate(name, RunConfig.read([config.task], None, kept, **given, method=method, backbone=backbone)))
-    return listed
 
 
 def run(
@@ -211,6 +147,8 @@ def run(
     source = _Source(shop, data, dict(mapping or {}))
     lessons = _lessons(config, compared, source, waiting)
     reading = time.perf_counter() - begin
+    if not config.methods:
+        compared = _fitting(compared, lessons, waiting)
     plan = _plan(config, compared, lessons, out, None if restart else _Plan.read(out), waiting)
     if restart and out.exists():
         shutil.rmtree(out)
@@ -253,9 +191,9 @@ class _Source:
         return ["--data", str(self.data), *(word for ours, theirs in self.mapping.items() for word in ("--map", f"{ours}={theirs}"))]
 
 
-def _lessons(config: CompareConfig, compared: Sequence[Candidate], source: _Source, progress: Progress) -> dict[str, tuple[Lesson, int]]:
-    """backbone -> its lesson and its depth: rows are read once, and tokenised once for all trials of a backbone."""
-    found: dict[str, tuple[Lesson, int]] = {}
+def _lessons(config: CompareConfig, compared: Sequence[Candidate], source: _Source, progress: Progress) -> dict[str, tuple[Lesson, Frame]]:
+    """Each backbone's lesson: rows are read once, and tokenised once for all trials of a backbone."""
+    found: dict[str, tuple[Lesson, Frame]] = {}
     task = tasks.get(config.task)
     with origin(task, source.shop, source.data, source.mapping, progress) as rows:
         for candidate in compared:
@@ -263,7 +201,7 @@ def _lessons(config: CompareConfig, compared: Sequence[Candidate], source: _Sour
             if name not in found:
                 backbone = load_backbone(name, candidate.config.text)
                 lesson = lesson_of(config.task, task, rows.view, candidate.config, backbone.tokenizer, Silent() if found else progress)
-                found[name] = lesson, backbone.depth
+                found[name] = lesson, Frame(lesson.train, backbone.depth, backbone.positions - backbone.tokenizer.config.max_length)
     lesson, _ = next(iter(found.values()))
     if not len(lesson.valid_rows):
         raise DataError(
@@ -271,6 +209,20 @@ def _lessons(config: CompareConfig, compared: Sequence[Candidate], source: _Sour
         )
     progress.say(describe.rows_line(task.subject, lesson.prepared, lesson.train, len(lesson.valid_rows)))
     return found
+
+
+def _fitting(compared: Sequence[Candidate], lessons: Lessons, progress: Progress) -> list[Candidate]:
+    """Without a prefix that nobody asked for by name where texts leave it no positions."""
+    kept = []
+    for candidate in compared:
+        _, frame = lessons[candidate.config.backbone]
+        if candidate.method == "prefix" and candidate.config.adapter.num_virtual_tokens > frame.room:
+            progress.say(
+                f"{candidate.name} is left out: texts leave {frame.room} of the backbone's positions to it; set a smaller max_length"
+            )
+        else:
+            kept.append(candidate)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -312,7 +264,7 @@ class _Plan:
 def _plan(
     config: CompareConfig,
     compared: Sequence[Candidate],
-    lessons: Mapping[str, tuple[Lesson, int]],
+    lessons: Lessons,
     out: Path,
     before: _Plan | None,
     progress: Progress,
@@ -353,15 +305,15 @@ def _plan(
     return _Plan(config.task, list(config.objective), rows, wanted, known, budget, config.budget, precision)
 
 
-def _expected(candidate: Candidate, lesson: Lesson, depth: int, precision: Precision, out: Path) -> float:
-    config = _resolved(candidate.config, lesson, depth, precision)
+def _expected(candidate: Candidate, lesson: Lesson, frame: Frame, precision: Precision, out: Path) -> float:
+    config = _resolved(candidate.config, frame, precision)
     seconds = expected(lesson, config, load_backbone(config.backbone, config.text), out / "work")
     gc.collect()  # modules hold one another
     return seconds
 
 
-def _resolved(config: RunConfig, lesson: Lesson, depth: int, precision: Precision) -> RunConfig:
-    done = resolve(config, lesson.train, depth)
+def _resolved(config: RunConfig, frame: Frame, precision: Precision) -> RunConfig:
+    done = resolve(config, frame.rows, frame.depth)
     return done.model_copy(update={"fit": done.fit.model_copy(update={"precision": config.fit.precision or precision})})
 
 
@@ -384,9 +336,7 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _said(
-    config: CompareConfig, compared: Sequence[Candidate], lessons: Mapping[str, tuple[Lesson, int]], plan: _Plan, reading: float
-) -> list[str]:
+def _said(config: CompareConfig, compared: Sequence[Candidate], lessons: Lessons, plan: _Plan, reading: float) -> list[str]:
     """All that is to be known before the start."""
     lesson = next(iter(lessons.values()))[0]
     task, test, valid = lesson.task, len(lesson.prepared.at("test")), len(lesson.valid_rows)
@@ -412,22 +362,22 @@ def _said(
 def _search(
     config: CompareConfig,
     compared: Sequence[Candidate],
-    lessons: Mapping[str, tuple[Lesson, int]],
+    lessons: Lessons,
     plan: _Plan,
     out: Path,
     progress: Progress,
 ) -> dict[str, list[Trial]]:
-    """candidate -> its trials."""
+    """The trials of each candidate."""
     studies = Studies(out / "study.db", config.objective)
     tried: dict[str, list[Trial]] = {}
     try:
         for candidate in compared:
-            lesson, depth = lessons[candidate.config.backbone]
+            lesson, frame = lessons[candidate.config.backbone]
             quest = Quest(
                 candidate.name,
-                spaces.space(candidate.config, lesson.train, depth),
-                spaces.default(candidate.config, lesson.train, depth),
-                _trying(candidate, lesson, depth, plan.precision, out / "work", "latency" in config.objective),
+                spaces.space(candidate.config, frame),
+                spaces.default(candidate.config, frame),
+                _trying(candidate, lesson, frame, plan.precision, out / "work", "latency" in config.objective),
             )
             seed = candidate.config.fit.seed
             tried[candidate.name] = search(studies, quest, Limits(config.trials, plan.budget), seed, progress)
@@ -437,10 +387,10 @@ def _search(
 
 
 def _trying(
-    candidate: Candidate, lesson: Lesson, depth: int, precision: Precision, work: Path, timed: bool
+    candidate: Candidate, lesson: Lesson, frame: Frame, precision: Precision, work: Path, timed: bool
 ) -> Callable[[spaces.Params, float, Callable[[int, float], bool]], Attempt]:
     def trying(params: spaces.Params, allowed: float, rung: Callable[[int, float], bool]) -> Attempt:
-        config = _resolved(spaces.laid(candidate.config, params, lesson.train, depth), lesson, depth, precision)
+        config = _resolved(spaces.laid(candidate.config, params, frame), frame, precision)
         thin(work, config.cache_mb << 20)
         backbone = load_backbone(config.backbone, config.text)
         ended = attempt(lesson, config, backbone, work, allowed=allowed, rung=rung, timed=timed)
@@ -452,7 +402,7 @@ def _trying(
 
 
 def _finalists(
-    config: CompareConfig, compared: Sequence[Candidate], lessons: Mapping[str, tuple[Lesson, int]], tried: Mapping[str, Sequence[Trial]]
+    config: CompareConfig, compared: Sequence[Candidate], lessons: Lessons, tried: Mapping[str, Sequence[Trial]]
 ) -> list[Finalist]:
     """The best trial of each candidate; in a Pareto search every trade-off that no other beats.
 
@@ -472,22 +422,22 @@ def _finalists(
     listed = []
     for name, trial in pairs:
         candidate = by_name[name]
-        lesson, depth = lessons[candidate.config.backbone]
+        _, frame = lessons[candidate.config.backbone]
         label = name if len(config.objective) == 1 else f"{name} #{trial.number}"
-        listed.append(Finalist(label, candidate, trial, spaces.laid(candidate.config, trial.params, lesson.train, depth)))
+        listed.append(Finalist(label, candidate, trial, spaces.laid(candidate.config, trial.params, frame)))
     return listed
 
 
 def _repeat(
     config: CompareConfig,
     finalists: Sequence[Finalist],
-    lessons: Mapping[str, tuple[Lesson, int]],
+    lessons: Lessons,
     plan: _Plan,
     source: _Source,
     out: Path,
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
-    """finalist -> what each seed found; kept in files, so that none is trained twice."""
+    """What each seed of each finalist found; kept in files, so that none is trained twice."""
     runs: dict[str, list[dict[str, Any]]] = {}
     shop, data = source.place
     with progress.bar("finalists, each seed in a process of its own", len(finalists) * config.seeds) as advance:

@@ -19,7 +19,7 @@ from shoplm.evaluate.compare_page import ComparePage, Row, Tries, write_page
 from shoplm.evaluate.repeated import Run, figure, gain
 from shoplm.evaluate.report import method_name, metric_name
 from shoplm.files import write_text
-from shoplm.model.adapters import Method
+from shoplm.pipeline.candidates import Candidate
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.search import Trial, best
@@ -29,20 +29,6 @@ Found = Mapping[str, Any]
 """What one repeat found, as ``repeating`` writes it."""
 CHEAPER = 0.7
 """A finalist that takes at most this share of the chosen one's seconds is worth a word when it ties."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One method on one backbone."""
-
-    name: str
-    config: RunConfig
-    """Not resolved: what the user set, and no more."""
-
-    @property
-    def method(self) -> Method:
-        """How the backbone is changed."""
-        return self.config.adapter.method
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,6 @@ def write(
     metric, split = lesson.task.judge_by, "test" if len(lesson.prepared.at("test")) else "valid"
     whole = {name: [one for one in several if "failed" not in one] for name, several in runs.items()}
     name = chosen(finalists, whole, higher=lesson.task.metrics[metric].higher_is_better)
-    first = next(finalist for finalist in finalists if finalist.name == name)
     rows = _rows(finalists, runs, whole, name, metric, lesson.task.metrics[metric].higher_is_better)
     notes = [f"{row.name} failed: {row.failed}" for row in rows if row.failed]
     if split == "valid":
@@ -124,7 +109,7 @@ def write(
         **facts, "judge_by": metric, "split": split, "rows": {"train": lesson.train, "valid": len(lesson.valid_rows), "judged": judged},
         "chosen": name, "recipe": str(out / "recipe.yaml"), "report": str(out / "report.html"),
         "finalists": [_plain(row, finalists, whole, metric) for row in rows if row.name in runs],
-        "baselines": {key: {name: value for name, value in theirs["points"].items()} for key, theirs in _baselines(whole).items()},
+        "baselines": {key: theirs["points"] for key, theirs in _baselines(whole).items()},
         "search": {one: [trial.plain() for trial in trials] for one, trials in tried.items()},
         "machine": here, "versions": versions(),
     }  # fmt: skip
@@ -134,15 +119,20 @@ def write(
 
 
 def chosen(finalists: Sequence[Finalist], whole: Mapping[str, Sequence[Found]], *, higher: bool) -> str:
-    """The finalist that is best on validation, by the mean over its seeds.
+    """The finalist that is best on validation, by the mean over its seeds; of equals the quicker one.
 
     Raises:
         RunError: none came to its end.
     """
-    means = {finalist.name: _valid(whole[finalist.name]) for finalist in finalists if whole.get(finalist.name)}
+    turn = 1.0 if higher else -1.0
+    means = {
+        finalist.name: (turn * _valid(whole[finalist.name]), -_median(whole[finalist.name], "seconds"))
+        for finalist in finalists
+        if whole.get(finalist.name)
+    }
     if not means:
         raise RunError("no finalist came to its end; look at the lines above, and try a smaller batch_size or max_length")
-    return max(means, key=lambda name: means[name] if higher else -means[name])
+    return max(means, key=lambda name: means[name])
 
 
 def _valid(several: Sequence[Found]) -> float:
@@ -164,7 +154,7 @@ def _rows(
         several = whole.get(finalist.name, [])
         if not several:
             failed = str(runs[finalist.name][0].get("failed", ""))
-            rows.append(Row(finalist.name, _NOTHING, None, settings=_values(finalist.trial), failed=failed))
+            rows.append(Row(finalist.name, _NOTHING, None, candidate=finalist.candidate.name, failed=failed))
             continue
         judged = [_run(one["judged"]) for one in several]
         rows.append(
@@ -179,7 +169,7 @@ def _rows(
                 bundle_bytes=_median(several, "bundle_bytes"),
                 tokens_per_second=_median(several, "tokens_per_second"),
                 latency_ms=_median(several, "latency_ms"),
-                settings=_values(finalist.trial),
+                candidate=finalist.candidate.name,
                 chosen=finalist.name == name,
             )
         )
@@ -211,7 +201,7 @@ def verdict(rows: Sequence[Row], metric: str, split: str, judged: int, seeds: in
     """Which one, how good, and who does as well for less."""
     leading = next(row for row in rows if row.chosen)
     said = (
-        f"{leading.name} is best on validation ({leading.valid:.3f}, the mean over {seeds} seed{'s' if seeds > 1 else ''}). "
+        f"{leading.name} is best on validation ({leading.valid:.3f}{f', the mean over {seeds} seeds' if seeds > 1 else ''}). "
         f"On {judged:,} {split} rows its {metric_name(metric)} is {leading.quality}."
     )
     others = [row for row in rows if not row.chosen and row.behind is not None and row.seconds is not None]
@@ -224,7 +214,7 @@ def verdict(rows: Sequence[Row], metric: str, split: str, judged: int, seeds: in
     better = [row.name for row in others if row.behind is not None and row.behind.low > 0]
     if better:
         said += f" {' and '.join(better)} did better on the {split} rows; validation did not see it, and choosing by {split} rows would flatter."
-    floor = [row for row in rows if row.seconds is None and not row.failed and row.behind is not None and row.behind.high >= 0]
+    floor = [row for row in rows if not row.candidate and row.behind is not None and row.behind.high >= 0]
     if floor:
         said += f" {floor[0].name} does as well: the plain method is enough here, or more labels are needed."
     return said
@@ -268,18 +258,19 @@ def _estimate(found: Estimate) -> dict[str, float | None]:
 def _why(finalist: Finalist, tried: Mapping[str, Sequence[Trial]], whole: Mapping[str, Sequence[Found]], metric: str) -> str:
     several = whole.get(finalist.name, [])
     said = f"trial {finalist.trial.number + 1} of {len(tried[finalist.candidate.name])} of {finalist.candidate.name}"
-    return said + (f"; validation {metric} {_valid(several):.4f}, the mean over {len(several)} seeds" if several else "")
+    over = f", the mean over {len(several)} seeds" if len(several) > 1 else ""
+    return said + (f"; validation {metric} {_valid(several):.4f}{over}" if several else "")
 
 
 def recipe(finalist: Finalist, lesson: Lesson, out: Path, source: Sequence[str], why: str) -> str:
     """A finalist's settings as a recipe: what was set or searched, and what a run would otherwise choose by itself."""
     config: RunConfig = finalist.config
-    resolved = resolve(config, lesson.train, 1)
+    resolved = resolve(config, lesson.train, depth=1)  # of the layers nothing is read
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     plain["tasks"] = list(config.tasks)
     chosen_here = {name: getattr(resolved.fit, name) for name in ("epochs", "batch_size", "learning_rate")}
     plain["fit"] = {**chosen_here, **plain.get("fit", {})}
-    ordered = {name: plain[name] for name in ("tasks", "backbone", "adapter", "fit") if name in plain}
+    ordered: dict[str, Any] = {name: plain[name] for name in ("tasks", "backbone", "adapter", "fit") if name in plain}
     body = yaml.safe_dump({**ordered, **plain}, sort_keys=False, allow_unicode=True)
     command = shlex.join(["shoplm", "train", lesson.name, *source, "--recipe", str(out / "recipe.yaml"), "--out", lesson.name])
     return f"# {command}\n#\n# Chosen by `shoplm compare`: {why}.\n# Every value may be edited; docs/settings.md says what each one does.\n{body}"

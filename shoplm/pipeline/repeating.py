@@ -107,8 +107,8 @@ def _worked(job: Mapping[str, Any]) -> dict[str, Any]:
     from shoplm.train.journal import Journal
 
     config = RunConfig.of(job["config"], "finalist")
-    if config.adapter.method in PEFT:  # takes seconds that are not the training's
-        import_module("peft")
+    for library in ("transformers", *(["peft"] if config.adapter.method in PEFT else [])):  # takes seconds that are not the training's
+        import_library(library)
     place = Path(job["scratch"])
     source: dict[str, Any] = {"shop": Path(job["shop"])} if job["shop"] else {"data": Path(job["data"])}
     begin = time.perf_counter()
@@ -143,7 +143,7 @@ def as_plain(judgement: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def import_module(name: str) -> None:
+def import_library(name: str) -> None:
     """A library, so that a later clock does not count it."""
     import importlib
     import warnings

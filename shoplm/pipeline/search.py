@@ -210,7 +210,7 @@ class Studies:
         """A candidate's study, made when it is not there; trials that a kill cut off are closed."""
         import optuna
 
-        directions = ["maximize" if one == "quality" else "minimize" for one in self.objective]
+        directions: list[Literal["maximize", "minimize"]] = ["maximize" if one == "quality" else "minimize" for one in self.objective]
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
         study = optuna.create_study(storage=self._storage, study_name=name, directions=directions, pruner=pruner, load_if_exists=True)
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):

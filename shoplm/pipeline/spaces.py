@@ -75,46 +75,52 @@ SPACES: Mapping[Method, Mapping[str, Space]] = {
 }  # fmt: skip
 
 
-def space(config: RunConfig, rows: int, depth: int) -> dict[str, Space]:
-    """What is searched for ``config``: its method's ranges without what the user has set, widened to hold the default.
+@dataclass(frozen=True)
+class Frame:
+    """What ranges and defaults depend on beside the settings."""
 
-    Args:
-        config: not resolved, its method chosen.
-        rows: to learn from.
-        depth: layers of the backbone.
-    """
+    rows: int
+    """To learn from."""
+    depth: int
+    """Layers of the backbone."""
+    room: int
+    """Positions of the backbone that texts leave to a prefix."""
+
+
+def space(config: RunConfig, frame: Frame) -> dict[str, Space]:
+    """What is searched for ``config`` (not resolved): its method's ranges without what is set, holding the default."""
     given = config.adapter.model_fields_set | config.fit.model_fields_set
     own = {name: at for name, at in SPACES[config.adapter.method].items() if name not in given}
     if "epochs" in given:
         own.pop("passes", None)
     if "init_r" in given:
         own.pop("target_r", None)
-    first = default(config, rows, depth)
+    first = default(config, frame)
     found: dict[str, Space] = {}
     for name, at in own.items():
         if isinstance(at, Span):
-            if name == "layers":
-                at = replace(at, high=depth)
+            if name in ("layers", "num_virtual_tokens"):
+                at = replace(at, high=min(at.high, frame.depth if name == "layers" else frame.room))
             at = replace(at, low=min(at.low, first[name]), high=max(at.high, first[name]))
         found[name] = at
     return found
 
 
-def default(config: RunConfig, rows: int, depth: int) -> dict[str, Any]:
+def default(config: RunConfig, frame: Frame) -> dict[str, Any]:
     """The recipe's own values of everything that its method may search."""
-    resolved = resolve(config, rows, depth)
+    resolved = resolve(config, frame.rows, frame.depth)
     values = {**resolved.adapter.model_dump(), **resolved.fit.model_dump(), "passes": 1.0}
     return {name: values[name] for name in SPACES[config.adapter.method]}
 
 
-def laid(config: RunConfig, params: Params, rows: int, depth: int) -> RunConfig:
+def laid(config: RunConfig, params: Params, frame: Frame) -> RunConfig:
     """``config`` with the values of a trial; still not resolved, so that what follows from them is chosen as ever."""
     fit: dict[str, Any] = config.fit.model_dump(exclude_unset=True)
     adapter: dict[str, Any] = config.adapter.model_dump(exclude_unset=True)
     given = set(adapter)
     for name, value in params.items():
         if name == "passes":
-            epochs = resolve(config, rows, depth).fit.epochs
+            epochs = resolve(config, frame.rows, frame.depth).fit.epochs
             assert epochs is not None
             fit["epochs"] = max(1, round(epochs * value))
         else:

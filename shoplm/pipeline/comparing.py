@@ -43,7 +43,7 @@ from shoplm.pipeline.outcome import Finalist, slug
 from shoplm.pipeline.prepare import origin
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.repeating import Job, repeat
-from shoplm.pipeline.search import Limits, Quest, Studies, Trial, best, front, search
+from shoplm.pipeline.search import Limits, Quest, Studies, Trial, best, front, require, search
 from shoplm.pipeline.spaces import Frame
 
 FEW_VALID = 300
@@ -142,6 +142,7 @@ def run(
         RunError: no candidate came to its end.
     """
     waiting, begin = progress or Silent(), time.perf_counter()
+    require()
     if out.exists() and (out.is_file() or (any(out.iterdir()) and not (out / "plan.json").is_file())):
         raise ConfigError(f"--out {out}: is not empty and no comparison; choose another place")
     source = _Source(shop, data, dict(mapping or {}))

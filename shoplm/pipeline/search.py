@@ -118,8 +118,6 @@ def search(studies: Studies, quest: Quest, limits: Limits, seed: int, progress: 
 
 def _run(objective: Sequence[Objective], study: optuna.Study, asked: optuna.Trial, params: Params, trying: Trying, allowed: float) -> None:
     """One trial, and its end told to the study."""
-    from optuna.trial import TrialState
-
     one = len(objective) == 1
 
     def rung(part: int, value: float) -> bool:
@@ -135,10 +133,17 @@ def _run(objective: Sequence[Objective], study: optuna.Study, asked: optuna.Tria
         if value is not None:
             asked.set_user_attr(name, value)
     asked.set_user_attr("state", found.state)
-    if found.state == "done":
-        study.tell(asked, [_cost(trials(study)[-1], name) * (-1 if name == "quality" else 1) for name in objective])
+    _tell(objective, study, trials(study)[-1])
+
+
+def _tell(objective: Sequence[Objective], study: optuna.Study, ended: Trial) -> None:
+    """The study how a trial ended."""
+    from optuna.trial import TrialState
+
+    if ended.state == "done":
+        study.tell(ended.number, [_cost(ended, name) * (-1 if name == "quality" else 1) for name in objective])
     else:  # a trial that learnt nothing tells the sampler where not to look; one that had no time left tells nothing
-        study.tell(asked, state=TrialState.PRUNED if one and found.state != "out of time" else TrialState.FAIL)
+        study.tell(ended.number, state=TrialState.PRUNED if len(objective) == 1 and ended.counts else TrialState.FAIL)
 
 
 def _left(found: Sequence[Trial], limits: Limits) -> float:
@@ -153,15 +158,15 @@ def _sampler(seed: int, name: str, over: int) -> Any:
     return optuna.samplers.TPESampler(seed=int(mixed), n_startup_trials=DRAWN)
 
 
-def trials(study: optuna.Study) -> list[Trial]:
-    """What a study holds; a trial without an end was killed."""
+def trials(study: optuna.Study, *, waiting: bool = False) -> list[Trial]:
+    """What a study holds, with those that nobody has begun yet if asked; a trial without an end was killed."""
     return [
         Trial(
             trial.number, trial.user_attrs.get("state", "killed"), trial.params, trial.user_attrs.get("value"),
             float(trial.user_attrs.get("seconds", 0.0)), trial.user_attrs.get("latency_ms"), trial.user_attrs.get("kept_bytes"),
         )
         for trial in study.get_trials(deepcopy=False)
-        if trial.state.name != "WAITING"
+        if waiting or trial.state.name != "WAITING"
     ]  # fmt: skip
 
 
@@ -198,7 +203,7 @@ class Studies:
         Raises:
             ConfigError: Optuna is not installed.
         """
-        _require()
+        require()
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -213,9 +218,9 @@ class Studies:
         directions: list[Literal["maximize", "minimize"]] = ["maximize" if one == "quality" else "minimize" for one in self.objective]
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
         study = optuna.create_study(storage=self._storage, study_name=name, directions=directions, pruner=pruner, load_if_exists=True)
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self._storage.set_trial_user_attr(trial._trial_id, "state", "killed")
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        for trial, ended in zip(study.get_trials(deepcopy=False), trials(study, waiting=True), strict=True):
+            if trial.state == optuna.trial.TrialState.RUNNING:  # cut off, or just before it could be told
+                _tell(self.objective, study, ended)
         return study
 
     def close(self) -> None:
@@ -224,9 +229,11 @@ class Studies:
         self._storage.engine.dispose()
 
 
-def _require() -> None:
-    """Raises:
-    ConfigError: Optuna is not installed.
+def require() -> None:
+    """Look for Optuna before any work.
+
+    Raises:
+        ConfigError: it is not installed.
     """
     from importlib.util import find_spec
 

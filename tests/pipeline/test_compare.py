@@ -67,7 +67,12 @@ def test_json_is_one_object_with_every_cost_and_an_interval_for_every_figure(com
 def test_the_estimate_comes_before_the_start_and_says_what_counts(compared):
     _, said = compared
     before, _, after = said.err.partition("in all, at most")
-    for words in ("comparing head, lora", "endpoint take prompts and are not tuned here", "up to 3 trials in 10 min", "reading and loading do not"):
+    for words in (
+        "comparing head, lora",
+        "endpoint take prompts and are not tuned here",
+        "up to 3 trials in 10 min",
+        "reading and loading do not",
+    ):
         assert words in before
     assert "trial 1 of 3" in after
     assert "trial 1 of 3" not in before
@@ -128,7 +133,14 @@ def test_the_page_needs_no_network_and_shows_table_and_plots(compared):
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     assert "<script" not in page
-    for words in ("Quality against training time", "Quality against memory", "The trials of the search", "head", "lora", "shoplm train sentiment"):
+    for words in (
+        "Quality against training time",
+        "Quality against memory",
+        "The trials of the search",
+        "head",
+        "lora",
+        "shoplm train sentiment",
+    ):
         assert words in page
     assert page.count("<svg") >= 5
 
@@ -242,18 +254,24 @@ def test_a_finalist_in_a_process_of_its_own_says_its_own_memory(bert, file, tmp_
 
 
 def test_a_repeat_ends_when_whoever_asked_for_it_does(tmp_path):
-    child = subprocess.Popen([sys.executable, "-m", "shoplm.pipeline.repeating", str(tmp_path / "answer.json")], stdin=subprocess.PIPE, text=True)
+    sleeps = "import sys, time\nfrom shoplm.pipeline import repeating\nrepeating._worked = lambda job: time.sleep(600)\nrepeating._serve()"
+    child = subprocess.Popen([sys.executable, "-c", sleeps, str(tmp_path / "answer.json")], stdin=subprocess.PIPE, text=True)
     assert child.stdin is not None
-    child.stdin.write("{}")  # no whole line yet: it waits
+    child.stdin.write("{}\n")
     child.stdin.flush()
     assert child.poll() is None
     child.stdin.close()
-    assert child.wait(timeout=120) != 0
+    assert child.wait(timeout=120) == 1
     assert not (tmp_path / "answer.json").exists()
 
 
 def test_a_scatter_plot_shows_every_dot_once_and_escapes_its_name():
-    marks = [plots.Mark(10, 0.7, "a<b", 0, 0.6, 0.8), plots.Mark(1000, 0.9, "c", 7), plots.Mark(0, 0.5, "left out"), plots.Mark(5, float("nan"), "x")]
+    marks = [
+        plots.Mark(10, 0.7, "a<b", 0, 0.6, 0.8),
+        plots.Mark(1000, 0.9, "c", 7),
+        plots.Mark(0, 0.5, "left out"),
+        plots.Mark(5, float("nan"), "x"),
+    ]
     drawn = plots.scatter(marks, across="seconds", up="f1", floors=[("plain", 0.4)])
     assert drawn.count("<circle") == 2
     assert "a&lt;b" in drawn

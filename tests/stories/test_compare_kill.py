@@ -10,14 +10,26 @@ import sys
 import time
 
 import pytest
-
 from pipeline.worked import reviews
 
 PATIENCE_S = 300  # never reached on an idle machine
 
 
 def start(folder, backbone):
-    words = ["compare", "sentiment", "--data", "reviews.csv", "--backbones", str(backbone), "--methods", "head", "--trials", "4", "--seeds", "1"]
+    words = [
+        "compare",
+        "sentiment",
+        "--data",
+        "reviews.csv",
+        "--backbones",
+        str(backbone),
+        "--methods",
+        "head",
+        "--trials",
+        "4",
+        "--seeds",
+        "1",
+    ]
     return subprocess.Popen(
         [sys.executable, "-c", "from shoplm.cli import main; main()", *words, "--budget", "600", "--out", "out", "--json"],
         cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -22,7 +22,7 @@ from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
 from shoplm.model.network import Network
 from shoplm.model.precision import Precision
-from shoplm.pipeline import choosing, describe
+from shoplm.pipeline import choosing, describe, warming
 from shoplm.pipeline.bundle import run
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.lesson import Lesson
@@ -116,6 +116,7 @@ def _learn(study: Study, best: Best, rung: Callable[[int, float], bool], until: 
     lesson, plan, fit = study.lesson, study.plan, study.config.fit
     name, higher = lesson.task.judge_by, lesson.task.metrics[lesson.task.judge_by].higher_is_better
     state = loop.start(study.network, fit, study.regularizer(plan))
+    warming.warm(study, lesson.train_rows, None)
     start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
     rungs = {-(-plan.steps * part // PARTS): part for part in RUNGS}
     for step in loop.fit(study.network, study.batch, plan, fit, state):

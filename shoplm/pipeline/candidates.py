@@ -12,7 +12,7 @@ import pydantic
 from shoplm import task as tasks
 from shoplm.config import Config
 from shoplm.errors import ConfigError, did_you_mean
-from shoplm.model.adapters import METHODS, OWNERS, Method
+from shoplm.model.adapters import METHODS, Method
 from shoplm.pipeline import spaces
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.search import OBJECTIVES, Objective
@@ -92,18 +92,22 @@ def candidates(config: CompareConfig, words: Sequence[str], values: Mapping[str,
     methods: Sequence[Any] = config.methods or (METHODS if len(config.backbones) == 1 else ("full",))
     said = [*(word.partition("=")[0].strip() for word in words), *(key for key, value in values.items() if value is not None)]
     for key in said:
-        option = key.removeprefix("adapter.")
+        option = key.rpartition(".")[2]
         if option in ("method", "backbone"):
             raise ConfigError(
                 f"`{key}`: compare takes several; use --{option}s, such as --{option}s {'full,lora' if option == 'method' else 'A,B'}"
             )
-        if option in OWNERS and not any(spaces.owned(option, method) for method in methods):
-            raise ConfigError(f"`{key}` is an option of {', '.join(OWNERS[option])}, none of which is compared; leave it out")
+        if option in ("start", "into"):
+            raise ConfigError(
+                f"`{key}`: every trial begins from a pre-trained model; give the chosen recipe to shoplm train with --from or --into"
+            )
+        if not set(spaces.owners(option)) & set(methods):
+            raise ConfigError(f"`{key}` is an option of {', '.join(spaces.owners(option))}, none of which is compared; leave it out")
     listed = []
     for backbone in dict.fromkeys(config.backbones):
         for method in dict.fromkeys(methods):
-            kept = [word for word in words if spaces.owned(word.partition("=")[0].strip().removeprefix("adapter."), method)]
-            given = {key: value for key, value in values.items() if spaces.owned(key, method)}
+            kept = [word for word in words if method in spaces.owners(word.partition("=")[0].strip().rpartition(".")[2])]
+            given = {key: value for key, value in values.items() if method in spaces.owners(key)}
             name = method if len(config.backbones) == 1 else backbone if len(methods) == 1 else f"{method} on {backbone}"
             listed.append(Candidate(name, RunConfig.read([config.task], None, kept, **given, method=method, backbone=backbone)))
     return listed

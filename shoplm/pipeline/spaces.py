@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from shoplm.model.adapters import OWNERS, AdapterConfig, Method
+from shoplm.model.adapters import METHODS, OWNERS, AdapterConfig, Method
 from shoplm.pipeline.config import RunConfig, resolve
+from shoplm.train.contrast import ContrastConfig
 from shoplm.train.loop import FitConfig
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def drawn(trial: Trial, searched: Mapping[str, Space]) -> dict[str, Any]:
     return found
 
 
-def owned(name: str, method: Method) -> bool:
-    """Whether a method reads an option; options that are no adapter's belong to all."""
-    return name not in OWNERS or method in OWNERS[name]
+def owners(name: str) -> tuple[Method, ...]:
+    """The methods that read a setting: those of an adapter's option, all but ``head`` for the contrastive stage, else all."""
+    if name in ContrastConfig.model_fields:
+        return tuple(method for method in METHODS if method != "head")
+    return OWNERS.get(name, METHODS)

@@ -40,9 +40,20 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
             found[part] = _compared(part, options, out, Path(folder))
     quality = {part: _part(part, said) for part, said in found.items()}
     _print(quality)
-    ours = {part: {key: said[key] for key in ("trials", "budget_seconds", "seeds", "rows", "chosen", "data_version")} for part, said in found.items()}
+    ours = {
+        part: {key: said[key] for key in ("trials", "budget_seconds", "seeds", "rows", "chosen", "data_version")}
+        for part, said in found.items()
+    }
     peers = {part: said["baselines"] for part, said in found.items()}
-    return result("methods", begin, quick=quick, ours=ours, peers=peers, quality=quality, searches={part: said["search"] for part, said in found.items()})
+    return result(
+        "methods",
+        begin,
+        quick=quick,
+        ours=ours,
+        peers=peers,
+        quality=quality,
+        searches={part: said["search"] for part, said in found.items()},
+    )
 
 
 def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
@@ -54,7 +65,9 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
     reader.add_argument("--budget", type=float, help="seconds of training for each search; without it compare's own")
     reader.add_argument("--seeds", type=int, default=1 if quick else 3)
     reader.add_argument("--out", help="where the comparisons are kept")
-    reader.add_argument("--set", action="append", default=["epochs=1"] if quick else [], metavar="KEY=VALUE", help="a setting of every trial")
+    reader.add_argument(
+        "--set", action="append", default=["epochs=1"] if quick else [], metavar="KEY=VALUE", help="a setting of every trial"
+    )
     options = reader.parse_args(list(arguments))
     options.parts = options.parts.split(",")
     for part in options.parts:

@@ -28,7 +28,7 @@ import numpy as np
 
 from shoplm import task as tasks
 from shoplm.data.shop import Shop
-from shoplm.errors import ConfigError, DataError, RunError
+from shoplm.errors import ConfigError, DataError, ResourceError, RunError
 from shoplm.evaluate.compare_page import ComparePage, summary
 from shoplm.files import write_text
 from shoplm.model.backbone import load_backbone
@@ -97,6 +97,7 @@ def compare(task: str, data: Any, out: str | Path | None = None, *, progress: Pr
     import tempfile
 
     own = {key: settings.pop(key) for key in list(settings) if key in CompareConfig.model_fields}
+    own = {key: value for key, value in own.items() if value is not None}
     for key in ("methods", "backbones", "objective"):
         if isinstance(own.get(key), str):
             own[key] = own[key].split(",")
@@ -151,9 +152,9 @@ def run(
     if not config.methods:
         compared = _fitting(compared, lessons, waiting)
     plan = _plan(config, compared, lessons, out, None if restart else _Plan.read(out), waiting)
-    if restart and out.exists():
-        shutil.rmtree(out)
     with _alone(out):
+        if restart:
+            _clear(out)
         plan.write(out)
         for line in _said(config, compared, lessons, plan, reading):
             waiting.say(line)
@@ -189,7 +190,8 @@ class _Source:
         """As on a command line."""
         if self.data is None:
             return ["--shop", str(self.shop.path if isinstance(self.shop, Shop) else self.shop)]
-        return ["--data", str(self.data), *(word for ours, theirs in self.mapping.items() for word in ("--map", f"{ours}={theirs}"))]
+        shown = "FILE" if self.data.parent.name.startswith("shoplm-") else str(self.data)  # a table that came from Python has no file
+        return ["--data", shown, *(word for ours, theirs in self.mapping.items() for word in ("--map", f"{ours}={theirs}"))]
 
 
 def _lessons(config: CompareConfig, compared: Sequence[Candidate], source: _Source, progress: Progress) -> dict[str, tuple[Lesson, Frame]]:
@@ -328,13 +330,26 @@ def _alone(out: Path) -> Iterator[None]:
     """
     import fcntl
 
-    write_text(out / ".lock", "")
-    with open(out / ".lock", encoding="utf-8") as file:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = open(out / ".lock", "a", encoding="utf-8")  # noqa: SIM115  (closed below; made anew it would be another file, and no lock)
+    except OSError as error:
+        raise ResourceError(f"--out {out}: cannot be written ({error.strerror}); choose another place") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(f"--out {out}: another process is at work there; wait for it, or choose another place") from None
         yield
+
+
+def _clear(out: Path) -> None:
+    """Remove a comparison, all but its lock."""
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 def _said(config: CompareConfig, compared: Sequence[Candidate], lessons: Lessons, plan: _Plan, reading: float) -> list[str]:
@@ -457,7 +472,7 @@ def _repeat(
                 if "failed" in one:
                     progress.say(f"{finalist.name}, seed {fit.seed}: failed: {one['failed']}")
                 else:
-                    value = one["judged"]["points"].get(lesson.task.judge_by)
+                    value = one["judged"]["points"].get(lesson.task.judge_by, 0.0)
                     progress.say(
                         f"{finalist.name}, seed {fit.seed}: {lesson.task.judge_by} {value or float('nan'):.4f} on {split} rows in {one['seconds']:.1f} s"
                     )

@@ -474,7 +474,7 @@ def _repeat(
                 else:
                     value = one["judged"]["points"].get(lesson.task.judge_by, 0.0)
                     progress.say(
-                        f"{finalist.name}, seed {fit.seed}: {lesson.task.judge_by} {value or float('nan'):.4f} on {split} rows in {one['seconds']:.1f} s"
+                        f"{finalist.name}, seed {fit.seed}: {lesson.task.judge_by} {value:.4f} on {split} rows in {one['seconds']:.1f} s"
                     )
                 advance(1)
     return runs

@@ -74,6 +74,11 @@ def write(
     name = chosen(finalists, whole, higher=lesson.task.metrics[metric].higher_is_better)
     rows = _rows(finalists, runs, whole, name, metric, lesson.task.metrics[metric].higher_is_better)
     notes = [f"{row.name} failed: {row.failed}" for row in rows if row.failed]
+    notes += [
+        f"{one}: no trial came to its end ({', '.join(sorted({trial.state for trial in trials}))})"
+        for one, trials in tried.items()
+        if best(trials) is None
+    ]
     if split == "valid":
         notes.append("There are no test rows: what chose also judges, which flatters.")
     recipes = {finalist.name: recipe(finalist, lesson, out, source, _why(finalist, tried, whole, metric)) for finalist in finalists}

@@ -206,6 +206,29 @@ def test_optuna_missing_is_said_in_one_line(bert, file, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_comparison_from_python_takes_a_table_and_names_no_file_that_is_gone(bert, file, tmp_path, monkeypatch):
+    import pandas
+
+    monkeypatch.setattr(comparing, "repeat", here)
+    table = pandas.read_csv(file)
+    found = library.compare("sentiment", table, tmp_path / "out", methods="head", backbones=[bert], trials=1, seeds=1, epochs=1)
+    assert found.plain()["chosen"] == "head"
+    assert found.after.startswith("shoplm train sentiment --data FILE --recipe ")
+    assert "head is best on validation" in str(found)
+
+
+def test_two_processes_do_not_work_on_one_comparison(compared, bert, file):
+    import fcntl
+
+    out, _ = compared
+    with open(out / ".lock", "a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        said = shoplm("compare", "sentiment", "--data", file, "--backbones", bert, *WORDS, "--out", out, "--restart")
+    assert said.code == 2
+    assert "another process is at work there" in said.line
+    assert (out / "compare.json").is_file()
+
+
 def test_every_method_is_compared_on_one_backbone_and_one_method_on_several():
     assert [one.name for one in candidates(CompareConfig.read("sentiment"), (), {})] == list(outcome_methods())
     several = candidates(CompareConfig.read("sentiment", backbones=["default", "A"]), (), {})

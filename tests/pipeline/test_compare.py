@@ -18,7 +18,7 @@ from shoplm.pipeline import comparing, outcome, repeating
 from shoplm.pipeline.candidates import CompareConfig, candidates
 from shoplm.pipeline.search import Trial
 
-WORDS = ["--methods", "head,lora", "--trials", 3, "--seeds", 2, "--budget", 600, "layers=1", "batch_size=16", "epochs=2"]
+WORDS = ["--methods", "head,lora", "--trials", 3, "--seeds", 2, "--budget", 600, "layers=1", "batch_size=16", "epochs=2", "precision=fp32"]
 
 
 def here(job, scratch):
@@ -81,7 +81,7 @@ def test_the_estimate_comes_before_the_start_and_says_what_counts(compared):
 def test_the_first_trial_is_worth_what_train_says_of_the_same_settings(compared, bert, file, tmp_path):
     _, said = compared
     for method in ("head", "lora"):
-        settings = {"epochs": 2, "batch_size": 16} | ({"layers": 1} if method == "lora" else {})
+        settings = {"epochs": 2, "batch_size": 16, "precision": "fp32"} | ({"layers": 1} if method == "lora" else {})
         library.fit("sentiment", file, tmp_path / method, backbone=bert, method=method, **settings)
         lines = [json.loads(line) for line in (tmp_path / method / "run" / "steps.jsonl").read_text().splitlines()]
         judged = [line["valid_macro_f1"] for line in lines if "valid_macro_f1" in line]
@@ -94,7 +94,6 @@ def test_the_chosen_recipe_trains_at_once_with_the_settings_that_were_searched(c
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     assert recipe["adapter"]["method"] == chosen["method"]
     assert recipe["fit"]["epochs"] == 2
-    assert "precision" not in recipe["fit"]
     done = shoplm("train", "--data", file, "--recipe", out / "recipe.yaml", "--out", tmp_path / "model", "--json")
     assert done.code == 0, done.err
     assert done.json["metrics"]["sentiment"]["metrics"]["macro_f1"]["value"] == pytest.approx(chosen["seeds"][0]["valid"])
@@ -215,6 +214,8 @@ def test_a_comparison_from_python_takes_a_table_and_names_no_file_that_is_gone(b
     assert found.plain()["chosen"] == "head"
     assert found.after.startswith("shoplm train sentiment --data FILE --recipe ")
     assert "head is best on validation" in str(found)
+    recipe = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
+    assert set(recipe["fit"]) == {"epochs", "batch_size", "learning_rate"}  # what is fast here may be slow elsewhere
 
 
 def test_two_processes_do_not_work_on_one_comparison(compared, bert, file):

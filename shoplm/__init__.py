@@ -3,7 +3,7 @@
 The floors, each importing only those below it:
 
     cli                     the command line
-    pipeline                the story in a few functions: train, evaluate; the Bundle that users hold
+    pipeline                the story in a few functions: train, evaluate, compare; the Bundle that users hold
     tasks                   the questions, one file each
     train | evaluate        learning | judging
     task                    the form that one task fills in
@@ -19,11 +19,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Shop", "__version__", "fit", "load"]
+__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load"]
 
 if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
+    from shoplm.pipeline.comparing import compare
     from shoplm.pipeline.training import fit
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "Bundle": "shoplm.pipeline.bundle",
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
+    "compare": "shoplm.pipeline.comparing",
 }
 
 

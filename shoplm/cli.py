@@ -69,6 +69,8 @@ def _usage(error: click.UsageError) -> int:
 
 
 def _after_interrupt(ctx: click.Context) -> str:
+    if ctx.invoked_subcommand == "compare":
+        return "give the same command again to go on; what was done is not done again"
     if ctx.invoked_subcommand == "train":
         return "give the same command with --resume to go on from the last checkpoint, or from the beginning where none was written yet"
     return "nothing was half-written"
@@ -294,6 +296,70 @@ def train(
     reports = [f"report: {folder / 'report.html'}" for folder in folders]
     text = "\n".join([*(["on validation rows:", *lines] if lines else []), f"bundle: {out}", *reports])
     _show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, _typed("evaluate", out, *first, *where))
+
+
+@main.command()
+@click.argument("task")
+@click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--shop", type=FOLDER, help="A shop's folder.")
+@click.option("--data", type=FILE, help="A plain csv, jsonl or parquet file.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="With --data: our field and the file's column.")
+@click.option(
+    "--methods", default="", metavar="A,B,…", help="full, lora, adalora, prefix, bottleneck, head; all, or full with --backbones."
+)
+@click.option("--backbones", default="default", metavar="A,B,…", help="Pre-trained models: default, folders, ids.")
+@click.option("--trials", type=click.IntRange(min=1), default=16, show_default=True, help="Of each candidate, at most.")
+@click.option(
+    "--budget", type=float, metavar="SECONDS", help="Of training, for each candidate's search; without it four runs of the slowest."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How often each finalist is trained at the end.")
+@click.option(
+    "--objective", default="quality", show_default=True, metavar="A,B,…", help="quality, latency, size: several are a Pareto search."
+)
+@click.option("--target", help="The column whose values are to be learnt.")
+@click.option("--where", help="A SQL condition on the rows.")
+@click.option("--seed", type=click.IntRange(min=0))
+@click.option("--out", type=FOLDER, help="The comparison's folder; compare-TASK.")
+@click.option("--restart", is_flag=True, help="Throw away the comparison that stands in OUT; without it that one is gone on with.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def compare(
+    task: str,
+    settings: tuple[str, ...],
+    shop: Path | None,
+    data: Path | None,
+    pairs: tuple[str, ...],
+    out: Path | None,
+    restart: bool,
+    as_json: bool,
+    target: str | None,
+    where: str | None,
+    seed: int | None,
+    **given: Any,
+) -> None:
+    """Compare methods, or pre-trained models, on TASK: a search for each, finalists with several seeds, one table.
+
+    KEY=VALUE sets what is then the same in every trial. Models behind an endpoint take prompts and are not tuned here.
+    """
+    from shoplm.pipeline import comparing
+    from shoplm.pipeline.progress import Terminal
+
+    listed = {key: [word for word in given.pop(key).split(",") if word] for key in ("methods", "backbones", "objective")}
+    config = comparing.CompareConfig.read(task, **given, **listed)
+    for word in settings:
+        if "=" not in word:
+            raise ConfigError(f"`{word}`: compare takes one task, {task}, and settings as KEY=VALUE")
+    compared = comparing.candidates(config, settings, {"target": target, "where": where, "seed": seed})
+    found = comparing.run(
+        config,
+        compared,
+        shop=shop,
+        data=data,
+        mapping=_pairs(pairs),
+        out=out or Path(f"compare-{task}"),
+        restart=restart,
+        progress=Terminal(),
+    )
+    _show(found.plain(), f"{found}\nrecipe: {found.out / 'recipe.yaml'}\nreport: {found.out / 'report.html'}", as_json, found.after)
 
 
 @main.command()

@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy():
 def test_every_verb_explains_itself():
     listed = shoplm("--help")
     assert listed.code == 0
-    for verb in ("demo", "new", "import", "check", "upkeep", "train", "evaluate", "predict", "verify", "doctor"):
+    for verb in ("demo", "new", "import", "check", "upkeep", "train", "evaluate", "compare", "predict", "verify", "doctor"):
         assert f"  {verb} " in listed.out
         said = shoplm(verb, "--help")
         assert said.code == 0

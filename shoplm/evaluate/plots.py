@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -231,6 +232,66 @@ def lines(labels: Sequence[str], series: Sequence[Sequence[float]], *, up: str, 
     return _svg(f"{up} over time", "".join(parts))
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A dot of a scatter plot."""
+
+    x: float
+    """Above 0: the scale is logarithmic."""
+    y: float
+    name: str = ""
+    """Written beside it, where there is room."""
+    series: int = 0
+    """Its colour, 0 to 5 and round again."""
+    low: float = math.nan
+    high: float = math.nan
+    """The interval of y."""
+    hollow: bool = False
+
+
+def scatter(marks: Sequence[Mark], *, across: str, up: str, floors: Sequence[tuple[str, float]] = ()) -> str:
+    """Dots over a logarithmic x, with their intervals and names.
+
+    Args:
+        marks: the dots; those whose numbers are not finite, or x not above 0, are left out.
+        across: what x is.
+        up: what y is.
+        floors: (name, y) of dashed lines across: what costs nothing.
+    """
+    known = [mark for mark in marks if mark.x > 0 and math.isfinite(mark.x) and math.isfinite(mark.y)]
+    if not known:
+        return ""
+    ys = [y for mark in known for y in (mark.y, mark.low, mark.high) if math.isfinite(y)] + [y for _, y in floors]
+    left, right = math.log10(min(mark.x for mark in known)), math.log10(max(mark.x for mark in known))
+    room = (right - left) * 0.08 or 0.3
+    frame = _Frame(left - room, right + room, *_margin(min(ys), max(ys)))
+    parts = [frame.axes(across, up, log_x=True)]
+    for name, y in floors:
+        at = frame.y(y)
+        parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" class="guide"/>')
+        parts.append(f'<text x="{WIDTH - RIGHT}" y="{at - 4:.1f}" class="tick" text-anchor="end">{escape(name)}</text>')
+    taken: list[tuple[float, float, float]] = []
+    for mark in known:
+        x, y, tone = frame.x(math.log10(mark.x)), frame.y(mark.y), f"s{mark.series % 6}"
+        if math.isfinite(mark.low) and math.isfinite(mark.high):
+            parts.append(f'<path d="M{x:.1f} {frame.y(mark.low):.1f}V{frame.y(mark.high):.1f}" class="line {tone}"/>')
+        title = f"<title>{escape(mark.name)}: {mark.y:.4g} at {mark.x:.4g}</title>"
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3 if mark.hollow else 2.3}" class="mark {tone}{" hollow" if mark.hollow else ""}">{title}</circle>'
+        )
+        if mark.name:
+            shown = mark.name if len(mark.name) <= 24 else mark.name[:23] + "…"
+            wide, end = 6.6 * len(shown), x > WIDTH / 2
+            start = x - 9 - wide if end else x + 9
+            level = y - 7
+            while any(abs(level - other) < 12 and start < stop and start + wide > begin for begin, stop, other in taken):
+                level += 12  # a name that would cover another one steps down
+            taken.append((start, start + wide, level))
+            anchor, at = ("end", x - 9) if end else ("start", x + 9)
+            parts.append(f'<text x="{at:.1f}" y="{level:.1f}" class="name" text-anchor="{anchor}">{escape(shown)}</text>')
+    return _svg(f"{up} by {across}", "".join(parts))
+
+
 class _Frame:
     """A plot's inside: data to pixels."""
 
@@ -255,14 +316,14 @@ class _Frame:
             pen = "L"
         return "".join(out)
 
-    def axes(self, across: str, up: str, *, whole_x: bool = False) -> str:
+    def axes(self, across: str, up: str, *, whole_x: bool = False, log_x: bool = False) -> str:
         parts = []
         for tick in _ticks(*self._y):
             y = self.y(tick)
             parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
             parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" class="tick" text-anchor="end">{tick:.4g}</text>')
-        for tick in _ticks(*self._x, whole=whole_x):
-            parts.append(f'<text x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 17}" class="tick" text-anchor="middle">{_short(tick)}</text>')
+        for tick, word in _powers(*self._x) if log_x else [(tick, _short(tick)) for tick in _ticks(*self._x, whole=whole_x)]:
+            parts.append(f'<text x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 17}" class="tick" text-anchor="middle">{word}</text>')
         parts.append(f'<path d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}" class="axis"/>')
         parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" class="name" text-anchor="middle">{escape(across)}</text>')
         middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -289,6 +350,17 @@ def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
         step = max(1.0, math.ceil(step))
     first = math.ceil(low / step - 1e-9)
     return [round(place * step, 10) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _powers(low: float, high: float) -> list[tuple[float, str]]:
+    """Some round numbers on a logarithmic scale, as (logarithm, word): the coarsest steps of which at least three fit."""
+    found: list[float] = []
+    for steps in ((1,), (1, 2, 5), tuple(range(1, 10))):
+        every = [power + math.log10(step) for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+        found = [at for at in every if low <= at <= high]
+        if len(found) >= 3:
+            return [(at, _short(float(f"{10.0**at:.1g}"))) for at in found]
+    return [(math.log10(tick), _short(tick)) for tick in _ticks(10.0**low, 10.0**high) if tick > 0]
 
 
 def _short(number: float) -> str:

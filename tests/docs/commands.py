@@ -43,5 +43,5 @@ def check(command: str, where: str) -> None:
             assert word.partition("=")[0] in known, f"{where}: `{command}`: `{words[1]}` has no option {word}"
         elif "=" in word and words[at - 1] not in ("--map", "--where", "--text"):
             settings.append(word)
-    if words[1] == "train" and settings:
+    if words[1] in ("train", "compare") and settings:
         RunConfig.read(["sentiment"], None, settings)

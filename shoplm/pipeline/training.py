@@ -14,6 +14,7 @@ from shoplm import task as tasks
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, ResourceError
 from shoplm.model import bundle as files
+from shoplm.model import folder
 from shoplm.model.backbone import load_backbone
 from shoplm.model.bundle import Contents
 from shoplm.pipeline import describe, transfer
@@ -87,8 +88,8 @@ def train(
     """
     waiting = progress or Silent()
     begin = time.perf_counter()
-    files.recover(out)
-    if out.exists() and (out.is_file() or not files.is_ours(out)):
+    folder.recover(out)
+    if out.exists() and (out.is_file() or not folder.is_ours(out)):
         raise ConfigError(f"--out {out}: is not empty and no bundle; choose another place")
     if unfinished == "refuse":
         refuse_to_lose(out)

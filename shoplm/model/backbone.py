@@ -254,7 +254,9 @@ def filling(backbone: Backbone) -> Filling:
     if backbone.causal:
         raise BackboneError(f"backbone `{backbone.name}` reads from left to right; --objective mlm needs an encoder, such as `default`")
     if backbone.mask is None:
-        raise BackboneError(f"backbone `{backbone.name}`: its tokenizer has no mask token; choose an encoder that has one, such as `default`")
+        raise BackboneError(
+            f"backbone `{backbone.name}`: its tokenizer has no mask token; choose an encoder that has one, such as `default`"
+        )
     with _quiet():
         import transformers
 
@@ -273,9 +275,7 @@ def filling(backbone: Backbone) -> Filling:
         errors = {}
         for name in ACTIVATIONS:
             turned = F.linear(hidden, weights["turn.weight"], weights.get("turn.bias"))
-            turned = F.layer_norm(
-                ACTIVATIONS[name](turned), turned.shape[-1:], weights["norm.weight"], weights.get("norm.bias"), eps
-            )
+            turned = F.layer_norm(ACTIVATIONS[name](turned), turned.shape[-1:], weights["norm.weight"], weights.get("norm.bias"), eps)
             errors[name] = float((F.linear(turned, whole.get_input_embeddings().weight, weights.get("bias")) - theirs).abs().max())
     best: Any = min(errors, key=lambda name: errors[name])
     if errors[best] > 1e-3 * max(1.0, float(theirs.abs().max())):
@@ -294,8 +294,11 @@ def _filled_by(whole: Any, backbone: Backbone) -> tuple[dict[str, str], float]:
     if len(square) != 1 or len(norms) != 1 or len(words) > 1:
         raise BackboneError(_other_layers(backbone))
     pairs = [("turn", square[0]), ("norm", norms[0])]
-    names = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in pairs for kind in ("weight", "bias") if f"{theirs}.{kind}" in parameters}
-    names |= {"bias": name for name in words}
+    names = {
+        f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in pairs for kind in ("weight", "bias") if f"{theirs}.{kind}" in parameters
+    }
+    if words:
+        names["bias"] = words[0]
     if set(names.values()) != set(parameters):
         raise BackboneError(_other_layers(backbone))
     return names, float(outside[norms[0]].eps)

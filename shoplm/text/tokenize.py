@@ -23,7 +23,6 @@ from shoplm.config import Config
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt
 
-
 MASKS = ("[MASK]", "<mask>", "[mask]", "<MASK>", "<|mask|>")
 """What vocabularies call the token that stands for a hidden word."""
 

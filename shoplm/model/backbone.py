@@ -227,7 +227,8 @@ class Backbone(nn.Module):
         tied = set(whole.all_tied_weights_keys)
         assert set(missing) <= tied, missing
         whole.tie_weights()
-        whole.save_pretrained(folder)
+        with _quiet():
+            whole.save_pretrained(folder)
         self._sign(folder)
 
     def _sign(self, folder: Path) -> None:

@@ -126,7 +126,7 @@ def resolve(config: PretrainConfig, tokens: int, *, fresh: bool) -> PretrainConf
     """
     chosen = {
         "epochs": next((epochs for most, epochs in EPOCHS if tokens <= most), 1),
-        "batch_size": 64, "token_budget": 4096, "learning_rate": 1e-4, "head_rate": 1e-3, "keep": "best",
+        "batch_size": 256, "token_budget": 4096, "learning_rate": 1e-4, "head_rate": 1e-3, "keep": "best",
     }  # fmt: skip
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
     steps = config.head_steps if config.head_steps is not None else HEAD_STEPS if fresh else 0
@@ -340,7 +340,7 @@ def _learn(run: _Run) -> tuple[dict[str, float], dict[str, float], Course]:
     network, fit, plan, progress = run.network, run.config.fit, run.plan, run.progress
     learning = list(adapters.trainable(network).values())
     everything = sum(parameter.numel() for parameter in network.parameters())
-    progress.say(f"mlm: {sum(p.numel() for p in learning):,} of {everything:,} parameters learn; {run.facts['masked_head']}")
+    progress.say(f"mlm: {sum(p.numel() for p in learning):,} of {everything:,} parameters learn; masked head: {run.facts['masked_head']}")
     state = loop.start(network, fit)
 
     def source(rows: npt.NDArray[np.int64]) -> tuple[Batch, Tensor | None]:

@@ -38,7 +38,8 @@ def trained(job: Mapping[str, Any]) -> Json:
 
     from shoplm.pipeline.config import RunConfig
     from shoplm.pipeline.judging import evaluate
-    from shoplm.pipeline.pretraining import PretrainConfig, pretrain
+    from shoplm.pipeline.pretrain_config import PretrainConfig
+    from shoplm.pipeline.pretraining import pretrain
     from shoplm.pipeline.progress import Terminal
     from shoplm.pipeline.training import train
 
@@ -50,7 +51,9 @@ def trained(job: Mapping[str, Any]) -> Json:
         frame = pd.read_parquet(file)
         if job["judged"]:
             others = frame[frame["split"] != "train"]
-            frame = pd.concat([frame[frame["split"] == "train"], others.sample(min(job["judged"], len(others)), random_state=0)]).sort_index()
+            frame = pd.concat(
+                [frame[frame["split"] == "train"], others.sample(min(job["judged"], len(others)), random_state=0)]
+            ).sort_index()
             file = folder / "rows.parquet"
             frame.to_parquet(file, index=False)
         if job["variant"] is not None:
@@ -64,7 +67,12 @@ def trained(job: Mapping[str, Any]) -> Json:
             config = PretrainConfig.read(seed=job["seed"], **{**job["adapting"], **VARIANTS[job["variant"]]})
             said = pretrain(config, files=[read], out=folder / "backbone", progress=Terminal())
             backbone = str(folder / "backbone")
-            found |= {"adapting_seconds": round(time.perf_counter() - begin, 2), "before": said.before, "after": said.after, "read": said.facts["train_tokens"]}
+            found |= {
+                "adapting_seconds": round(time.perf_counter() - begin, 2),
+                "before": said.before,
+                "after": said.after,
+                "read": said.facts["train_tokens"],
+            }
         begin = time.perf_counter()
         run = RunConfig.read([part["task"]], where=part["where"], seed=job["seed"], **{"backbone": backbone, **job["settings"]})
         bundle = train(run, data=file, out=folder / "bundle")
@@ -98,7 +106,9 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
                 )
                 runs.setdefault((part, variant), []).append(found)
                 shown = {key: round(found["test"][key]["value"], 4) for key in SHOWN if found["test"].get(key)}
-                valid = {key: round(found["valid"][key]["value"], 4) for key in SHOWN if found["valid"].get(key, {}).get("value") is not None}
+                valid = {
+                    key: round(found["valid"][key]["value"], 4) for key in SHOWN if found["valid"].get(key, {}).get("value") is not None
+                }
                 say(f"{label}: test {shown}, valid {valid}")
     quality: Json = {}
     rows = []
@@ -159,7 +169,8 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
         setattr(options, name, chosen)
     options.seeds = [int(seed) for seed in options.seeds.split(",")]
     options.adapting, options.settings = (
-        {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)} for pairs in (options.set, options.task_set)
+        {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+        for pairs in (options.set, options.task_set)
     )
     if quick:
         options.adapting = {"epochs": 1, "head_steps": 10, **options.adapting}

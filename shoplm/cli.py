@@ -325,7 +325,7 @@ def pretrain(
     tables max_length … as KEY=VALUE.
     """
     from shoplm.pipeline.adapted import commands
-    from shoplm.pipeline.pretraining import PretrainConfig
+    from shoplm.pipeline.pretrain_config import PretrainConfig
     from shoplm.pipeline.pretraining import pretrain as run
     from shoplm.pipeline.progress import Terminal
 

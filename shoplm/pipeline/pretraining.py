@@ -91,6 +91,8 @@ def pretrain(
 
     if files and config.tables:
         raise ConfigError("`tables` are a shop's; with --text-files leave it out")
+    if mapping and not files:
+        raise ConfigError(f"--map {next(iter(mapping))}=…: names a column of --text-files; a shop's texts stand where its contract says")
     run_folder = out / "run"
     with nothing_half_written(out):
         backbone = load_backbone(config.backbone, config.text)

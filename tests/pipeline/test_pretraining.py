@@ -363,6 +363,7 @@ def test_a_shop_without_texts_no_source_and_another_s_place_are_refused(bert, te
         ("--shop", tmp_path / "shop", "--out", tmp_path / "o", "tables=[reveiws]"): "did you mean `reviews`",
         ("--out", tmp_path / "o"): "no texts: give either --shop DIR or --text-files FILES",
         ("--out", tmp_path / "o", "notes.txt"): "`notes.txt`: expected KEY=VALUE",
+        ("--shop", tmp_path / "shop", "--map", "text=body", "--out", tmp_path / "o"): "--map text=…: names a column of --text-files",
         ("--text-files", texts, "--out", trained["full"]): "holds a bundle",
         ("--text-files", texts, "--out", tmp_path): "is not empty and no backbone",
         ("--text-files", texts, "--backbone", adapted[0], "--out", adapted[0]): "is the backbone that is to be trained further",
@@ -376,6 +377,13 @@ def test_a_shop_without_texts_no_source_and_another_s_place_are_refused(bert, te
     assert "is the backbone itself" in found.line
     assert (adapted[0] / "model.safetensors").is_file()
     assert not (tmp_path / "o").exists()
+
+
+def test_without_held_out_texts_nothing_is_judged_and_the_last_weights_answer(bert, texts, tmp_path):
+    said = shoplm("pretrain", "--text-files", texts, "--backbone", bert, "--out", tmp_path / "out", *QUICK, "valid=0", "test=0")
+    assert said.code == 0, said.err
+    assert "no held-out texts, so nothing is judged" in said.out
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["facts"]["train_texts"] == 160
 
 
 def test_more_tokens_need_fewer_passes_and_a_checkpoint_s_own_head_none_alone():

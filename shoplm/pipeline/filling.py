@@ -107,7 +107,7 @@ def set_up(
     Raises:
         ConfigError: a setting does not fit the backbone, or is not that of the run to go on with.
     """
-    resolved = resolve(config, int(texts.train.lengths.sum()), fresh=not fills.weights)
+    resolved = resolve(config, texts.train.lengths, fresh=not fills.weights)
     if unfinished == "resume" and not resuming.can_resume(place):
         progress.say(f"{place}: no checkpoint yet, starting from the beginning")
     before = resuming.begun(place, texts.digest, resolved, unfinished)

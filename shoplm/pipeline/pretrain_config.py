@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pydantic
 
 from shoplm.config import Config, override
@@ -13,6 +15,7 @@ from shoplm.pipeline.config import SplitConfig
 from shoplm.text.mask import MaskConfig
 from shoplm.text.tokenize import TextConfig
 from shoplm.train.loop import FitConfig
+from shoplm.train.plan import Plan
 
 OBJECTIVES = ("mlm",)
 PLANNED = ("mlm+nsp", "causal")
@@ -41,7 +44,7 @@ class PretrainConfig(Config):
     anchor: float = pydantic.Field(default=1.0, ge=0)
     """Weight of the pull of a masked text's pooled vector towards that of the whole text before (one minus cosine); 0 = none."""
     head_steps: int | None = pydantic.Field(default=None, ge=0)
-    """Steps in which the masked head learns alone, before the backbone moves; None = 300 for a fresh head, none for a checkpoint's own."""
+    """Steps in which the masked head learns alone, before the backbone moves; None = 300, or three passes over fewer texts, for a fresh head; none for a checkpoint's own."""
     cache_mb: int = pydantic.Field(default=6144, ge=0)
     """Disk that the pooled vectors of ``anchor`` may take."""
     checkpoint_seconds: float = pydantic.Field(default=20.0, ge=0)
@@ -82,17 +85,20 @@ GROUPS: Mapping[str, type[Config]] = {"text": TextConfig, "mask": MaskConfig, "f
 EPOCHS = ((2_000_000, 3), (10_000_000, 2))
 """(tokens, epochs): up to so many tokens so many passes; above, one."""
 HEAD_STEPS = 300
+HEAD_PASSES = 3
+"""A fresh head learns alone for so many steps, and in no more than so many passes over the texts."""
 
 
-def resolve(config: PretrainConfig, tokens: int, *, fresh: bool) -> PretrainConfig:
-    """Every None that has a default filled in, from the number of tokens and from whether the masked head is a fresh one.
-
-    The rates were chosen on held-out texts of public data: see docs/decisions/0021.
-    """
+def resolve(config: PretrainConfig, lengths: npt.NDArray[np.int64], *, fresh: bool) -> PretrainConfig:
+    """Every None that has a default filled in, from the (N) lengths of what is learnt and from whether the masked head is a fresh one."""
+    tokens = int(lengths.sum())
     chosen = {
         "epochs": next((epochs for most, epochs in EPOCHS if tokens <= most), 1),
         "batch_size": 256, "token_budget": 4096, "learning_rate": 1e-4, "head_rate": 1e-3, "keep": "best",
     }  # fmt: skip
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
-    steps = config.head_steps if config.head_steps is not None else HEAD_STEPS if fresh else 0
+    steps = config.head_steps
+    if steps is None:
+        assert fit.batch_size is not None
+        steps = min(HEAD_STEPS, HEAD_PASSES * len(Plan(lengths, 1, fit.batch_size, fit.token_budget, fit.seed).epoch(0))) if fresh else 0
     return config.model_copy(update={"fit": fit, "head_steps": steps})

@@ -1,5 +1,7 @@
 """A masked head: transformers' own numbers, the loss at asked places alone, and a folder that opens anywhere."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,20 @@ def test_a_fresh_head_guesses_words_by_how_common_they_are():
     assert isinstance(head, TextHead)
     head.begin_from_counts(torch.tensor([7.0, 0.0, 1.0, 0.0, 2.0]))
     torch.testing.assert_close(head.bias.softmax(0), torch.tensor([8.0, 1.0, 2.0, 1.0, 3.0]) / 15)
+
+
+def test_heads_beside_each_other_count_words_and_rows(fresh):
+    backbone = fresh("bert").eval()
+    network = Network(backbone, {"text": Text("masked"), "anchor": Vector(0.5)}, 0)
+    batch = batch_of(backbone)
+    anchor = np.ones((len(batch), backbone.width), np.float32)
+    anchor[1] = np.nan
+    batch = dataclasses.replace(batch, targets={**batch.targets, "anchor": anchor})
+    found = network.losses(batch)
+    assert {name: tally.count for name, tally in found.items()} == network.counts(batch)
+    assert network.counts(batch) == {"text": float((batch.targets["text"] != -1).sum()), "anchor": 2.0}
+    halves = [network.losses(half)["anchor"].total for half in batch.halves(2)]
+    torch.testing.assert_close(sum(halves), found["anchor"].total, rtol=1e-5, atol=1e-6)  # float32
 
 
 def test_a_vector_s_loss_is_one_minus_the_cosine_and_a_row_without_a_target_adds_nothing():

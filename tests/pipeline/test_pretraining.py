@@ -288,6 +288,10 @@ def test_the_head_alone_moves_nothing_below_it(bert, texts, tmp_path):
     backbone = load_backbone(bert, config.text)
     found = corpus(lambda: of_files([texts], None, config.split), backbone.tokenizer, tmp_path / "ids", Silent())
     run = set_up(config, backbone, filling(backbone), found, {}, tmp_path / "run", "refuse", Silent())
+    rows = np.arange(8)
+    asked = [run.batch(rows, step).targets["text"] for step in (0, 0, 1)]
+    assert (asked[0] == asked[1]).all()
+    assert (asked[0] != asked[2]).any()  # every step hides other words
     before, turn = weights_digest(backbone.model), run.network.heads["text"].turn.weight.clone()
     learning = {name for name, p in run.network.named_parameters() if p.requires_grad}
     module._head_alone(run, run.plan)
@@ -387,13 +391,15 @@ def test_without_held_out_texts_nothing_is_judged_and_the_last_weights_answer(be
 
 
 def test_more_tokens_need_fewer_passes_and_a_checkpoint_s_own_head_none_alone():
-    asked = PretrainConfig.read("mlm", ["epochs=7"])
-    assert resolve(asked, 10, fresh=True).fit.epochs == 7
-    plain = PretrainConfig()
-    assert [resolve(plain, tokens, fresh=True).fit.epochs for tokens in (1000, 5_000_000, 50_000_000)] == [3, 2, 1]
-    assert [resolve(plain, 1000, fresh=fresh).head_steps for fresh in (True, False)] == [300, 0]
-    found = resolve(plain, 1000, fresh=True)
-    assert all(getattr(found.fit, name) is not None for name in ("epochs", "batch_size", "learning_rate", "head_rate", "keep"))
+    def resolved(tokens, *settings, fresh=True):
+        return resolve(PretrainConfig.read("mlm", settings), np.full(tokens // 100, 100), fresh=fresh)
+
+    assert [resolved(tokens).fit.epochs for tokens in (1000, 5_000_000, 50_000_000)] == [3, 2, 1]
+    assert resolved(1000, "epochs=7").fit.epochs == 7
+    assert resolved(1000).head_steps == 3  # three passes of one step
+    assert [resolved(5_000_000, fresh=fresh).head_steps for fresh in (True, False)] == [300, 0]
+    assert resolved(5_000_000, "head_steps=8", fresh=False).head_steps == 8
+    assert all(getattr(resolved(1000).fit, name) is not None for name in ("epochs", "batch_size", "learning_rate", "head_rate", "keep"))
 
 
 def test_settings_may_stand_in_their_group_or_alone():

@@ -249,8 +249,9 @@ def _steps(run: Run, plan: Plan, state: loop.State, course: Course, original: Te
         for step in loop.fit(network, lambda rows: (run.batch(rows, state.step), None), plan, fit, state):
             advance(1)
             course.losses["text"] = course.losses.get("text", Tally(0.0, 0.0)) + step.losses["text"]
-            line = {"step": step.number, "epoch": step.epoch, "loss": step.losses["text"].mean, "learning_rate": step.learning_rate}
-            line |= {"anchor": step.losses["anchor"].mean} if "anchor" in step.losses else {}
+            line = {"step": step.number, "epoch": step.epoch, "learning_rate": step.learning_rate}
+            means = {"loss": step.losses["text"], "anchor": step.losses.get("anchor", Tally(0.0, 0.0))}
+            line |= {name: tally.mean for name, tally in means.items() if tally.count}  # a batch of unknown signs alone asks nothing
             journal.add(**line, gradient_norm=step.gradient_norm, tokens=step.tokens, seconds=round(step.seconds, 5))
             if step.ends_epoch:
                 last = {name: tensor.clone() for name, tensor in checkpoint.learning(network).items()}
@@ -309,6 +310,8 @@ def _judged(run: Run, original: Tensor) -> dict[str, float]:
         found = head.loss(logits, wanted, weight)
         loss += Tally(float(found.total), found.count)
         right += int((logits.argmax(-1) == wanted).sum())
+    if not loss.count:
+        return {}
     cosine = float(torch.nn.functional.cosine_similarity(_pooled(run), original, dim=-1).mean())
     mean = loss.mean
     if not np.isfinite(mean):

@@ -102,6 +102,8 @@ def pretrain(
         source = {"data_version": view.data_version if view else None, "files": [str(file) for file in files]}
         run = set_up(config, backbone, fills, texts, source, run_folder, unfinished, waiting)
         before, after, course = learn(run)
+        if after and after["loss"] >= before["loss"]:
+            waiting.say("warning: held-out loss did not fall: this backbone knew such texts already, or the learning_rate is too high")
         facts = run.facts
         card = adapted.card(config.backbone, backbone, run.config.plain(), facts, before, after)
         metrics = {"before": before, "after": after, "facts": facts, "epochs": course.history}

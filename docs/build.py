@@ -21,6 +21,7 @@ from typing import Any
 from shoplm import task as tasks
 from shoplm.config import Config
 from shoplm.data import contract_page
+from shoplm.pipeline import pretrain_config
 from shoplm.pipeline.config import GROUPS, RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,6 +165,14 @@ def settings() -> str:
     lines += ["", "## The run", "", *table(RunConfig, leave={"tasks", "task", *GROUPS})]
     for name, kind in GROUPS.items():
         lines += ["", f"## {name}", "", first_line(kind), "", *table(kind)]
+    lines += [
+        "",
+        "## pretrain",
+        "",
+        "What one `pretrain` does, beside the groups text, fit and split. Its `epochs`, `batch_size`, `token_budget`, `learning_rate` and",
+    ]
+    lines += ["`head_rate` are chosen from the number of tokens.", "", *table(pretrain_config.PretrainConfig, leave=pretrain_config.GROUPS)]
+    lines += ["", "## mask, for pretrain", "", first_line(pretrain_config.MaskConfig), "", *table(pretrain_config.MaskConfig)]
     for name in tasks.names():
         lines += ["", f"## task, for {name}", "", first_line(tasks.get(name).Settings), "", *table(tasks.get(name).Settings)]
     return "\n".join(lines) + "\n"

@@ -71,7 +71,7 @@ def _usage(error: click.UsageError) -> int:
 def _after_interrupt(ctx: click.Context) -> str:
     if ctx.invoked_subcommand == "compare":
         return "give the same command again to go on; what was done is not done again"
-    if ctx.invoked_subcommand == "train":
+    if ctx.invoked_subcommand in ("train", "pretrain"):
         return "give the same command with --resume to go on from the last checkpoint, or from the beginning where none was written yet"
     return "nothing was half-written"
 
@@ -299,6 +299,49 @@ def train(
 
 
 @main.command()
+@click.argument("words", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--shop", type=FOLDER, help="A shop's folder.")
+@click.option("--text-files", "files", type=FILE, multiple=True, metavar="FILES", help="Texts: .txt (one a line), csv, jsonl or parquet.")
+@click.option("--objective", default="mlm", show_default=True, help="What is learnt: mlm, to fill in masked words.")
+@click.option("--out", type=FOLDER, required=True, help="The backbone's folder.")
+@click.option("--backbone", help="Where it starts: default, a folder, or a model's id.")
+@click.option("--map", "pairs", multiple=True, metavar="text=COLUMN", help="With --text-files: the column of texts.")
+@click.option("--seed", type=click.IntRange(min=0))
+@click.option("--resume", "unfinished", flag_value="resume", help="Go on with the run that stands in OUT and has not ended.")
+@click.option("--restart", "unfinished", flag_value="restart", help="Throw that run away and begin anew.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def pretrain(
+    words: tuple[str, ...],
+    shop: Path | None,
+    files: tuple[Path, ...],
+    objective: str,
+    out: Path,
+    pairs: tuple[str, ...],
+    unfinished: Literal["resume", "restart"] | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Let the backbone read a shop's own texts before any task: a folder that `train --backbone` takes.
+
+    No text of a task's test split is read. Settings: epochs learning_rate mlm_probability whole_word_mask anchor layers
+    tables max_length … as KEY=VALUE.
+    """
+    from shoplm.pipeline.adapted import commands
+    from shoplm.pipeline.pretrain_config import PretrainConfig
+    from shoplm.pipeline.pretraining import pretrain as run
+    from shoplm.pipeline.progress import Terminal
+
+    more = [word for word in words if "=" not in word or (files and Path(word).is_file())]  # what a shell makes of `--text-files *.txt`
+    if more and not files:
+        raise ConfigError(f"`{more[0]}`: expected KEY=VALUE, such as epochs=2; files of texts follow --text-files")
+    config = PretrainConfig.read(objective, [word for word in words if word not in more], **given)
+    every = [*files, *map(Path, more)]
+    found = run(config, shop=shop, files=every, mapping=_pairs(pairs), out=out, unfinished=unfinished or "refuse", progress=Terminal())
+    text = f"{found}\nbackbone: {out}\nreport: {out / 'run' / 'report.html'}"
+    _show(found.plain(), text, as_json, commands(out, shop, every)[0])
+
+
+@main.command()
 @click.argument("task")
 @click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("--shop", type=FOLDER, help="A shop's folder.")
@@ -341,14 +384,15 @@ def compare(
     KEY=VALUE sets what is then the same in every trial. Models behind an endpoint take prompts and are not tuned here.
     """
     from shoplm.pipeline import comparing
+    from shoplm.pipeline.candidates import CompareConfig, candidates
     from shoplm.pipeline.progress import Terminal
 
     listed = {key: [word for word in given.pop(key).split(",") if word] for key in ("methods", "backbones", "objective")}
-    config = comparing.CompareConfig.read(task, **given, **listed)
+    config = CompareConfig.read(task, **given, **listed)
     for word in settings:
         if "=" not in word:
             raise ConfigError(f"`{word}`: compare takes one task, {task}, and settings as KEY=VALUE")
-    compared = comparing.candidates(config, settings, {"target": target, "where": where, "seed": seed})
+    compared = candidates(config, settings, {"target": target, "where": where, "seed": seed})
     found = comparing.run(
         config,
         compared,

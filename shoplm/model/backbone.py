@@ -17,7 +17,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,11 @@ from typing import Any, Literal
 import torch
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from shoplm.errors import BackboneError, did_you_mean
+from shoplm.errors import BackboneError, BundleError, did_you_mean
+from shoplm.model import folder as folders
+from shoplm.model.heads import ACTIVATIONS, Text, TextHead
 from shoplm.text.tokenize import TextConfig, Tokenizer
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
@@ -38,6 +41,8 @@ DEFAULT_DIGESTS = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 
+OWN = "shoplm_backbone.json"
+"""In a folder that we wrote: what the weights were before, and how a row is pooled."""
 SHORT = 64
 """Tokens up to which plain attention is faster than the fused kernel."""
 
@@ -89,6 +94,8 @@ class Backbone(nn.Module):
         self.width = int(config.hidden_size)
         self.depth = int(config.num_hidden_layers)
         self.positions = _longest(config)
+        self.place = name
+        """The folder that it was read from, or its id."""
         self.aside: dict[str, Any] = {}
         """Earlier tasks' adapters, taken off while one of another kind learns."""
         self._layers = _layer_list(model, self.depth)
@@ -101,6 +108,12 @@ class Backbone(nn.Module):
         found: Any = self.model
         weight: Tensor = found.get_input_embeddings().weight
         return weight
+
+    @property
+    def mask(self) -> int | None:
+        """The id of the token that stands for a hidden word; None where there is none."""
+        said = getattr(self._files, "mask_token_id", None)
+        return self.tokenizer.mask if said is None else int(said)
 
     @property
     def base(self) -> nn.Module:
@@ -198,7 +211,105 @@ class Backbone(nn.Module):
         """The weights without any adapter, the configuration and the pooling, as ``load_backbone`` and ``transformers`` read them."""
         base: Any = self.base
         base.save_pretrained(folder, state_dict=_without_adapters(base))
-        (folder / "shoplm_backbone.json").write_text(json.dumps({"name": self.name, "pooling": self.pooling}), "utf-8")
+        self._sign(folder)
+
+    def save_filling(self, folder: Path, head: TextHead, filling: Filling) -> None:
+        """The weights with those of a masked head, as ``AutoModelForMaskedLM`` and ``AutoModel`` of ``transformers`` read them."""
+        import transformers
+
+        base: Any = self.base
+        with _quiet():
+            whole = transformers.AutoModelForMaskedLM.from_config(base.config)
+        own = head.state_dict()
+        state = {f"{whole.base_model_prefix}.{name}": tensor for name, tensor in base.state_dict().items()}
+        state |= {theirs: own[ours] for ours, theirs in filling.names.items()}
+        missing, _ = whole.load_state_dict(state, strict=False)
+        tied = set(whole.all_tied_weights_keys)
+        assert set(missing) <= tied, missing
+        whole.tie_weights()
+        with _quiet():
+            whole.save_pretrained(folder)
+        self._sign(folder)
+
+    def _sign(self, folder: Path) -> None:
+        (folder / OWN).write_text(json.dumps({"name": self.name, "pooling": self.pooling}), "utf-8")
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How a kind of encoder fills in hidden words, and in which tensors."""
+
+    spec: Text
+    names: Mapping[str, str]
+    """Our head's tensors -> theirs; one that this kind lacks is absent and stays as ``heads`` makes it."""
+    weights: Mapping[str, Tensor]
+    """What the checkpoint holds, under our names; empty where it came without a masked head."""
+
+
+def filling(backbone: Backbone) -> Filling:
+    """The masked head of a backbone's kind, with the checkpoint's own weights where it has some.
+
+    Raises:
+        BackboneError: it reads from left to right, has no mask token, or its kind fills words in by other layers than BERT's.
+    """
+    if backbone.causal:
+        raise BackboneError(f"backbone `{backbone.name}` reads from left to right; --objective mlm needs an encoder, such as `default`")
+    if backbone.mask is None:
+        raise BackboneError(
+            f"backbone `{backbone.name}`: its tokenizer has no mask token; choose an encoder that has one, such as `default`"
+        )
+    with _quiet():
+        import transformers
+
+        try:
+            whole, said = transformers.AutoModelForMaskedLM.from_pretrained(backbone.place, dtype=torch.float32, output_loading_info=True)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise BackboneError(f"backbone `{backbone.name}`: no masked language model of its kind ({_first_line(error)})") from None
+    whole.eval()
+    names, eps = _filled_by(whole, backbone)
+    parameters = dict(whole.named_parameters())
+    weights = {ours: parameters[theirs].detach().clone() for ours, theirs in names.items()}
+    with torch.no_grad():
+        ids = torch.tensor([backbone.tokenizer.single[0] + list(range(min(16, backbone.vocabulary.shape[0])))])
+        theirs = whole(input_ids=ids).logits
+        hidden = whole.base_model(input_ids=ids)[0]
+        errors = {}
+        for name in ACTIVATIONS:
+            turned = F.linear(hidden, weights["turn.weight"], weights.get("turn.bias"))
+            turned = F.layer_norm(ACTIVATIONS[name](turned), turned.shape[-1:], weights["norm.weight"], weights.get("norm.bias"), eps)
+            errors[name] = float((F.linear(turned, whole.get_input_embeddings().weight, weights.get("bias")) - theirs).abs().max())
+    best: Any = min(errors, key=lambda name: errors[name])
+    if errors[best] > 1e-3 * max(1.0, float(theirs.abs().max())):
+        raise BackboneError(_other_layers(backbone))
+    came = names["turn.weight"] not in said["missing_keys"]
+    return Filling(Text("masked", activation=best, eps=eps), names, weights if came else {})
+
+
+def _filled_by(whole: Any, backbone: Backbone) -> tuple[dict[str, str], float]:
+    """Our head's tensors -> those outside the base model: one square layer, one norm, one bias a word; and the norm's epsilon."""
+    outside = {name: module for name, module in whole.named_modules() if name and not f"{name}.".startswith(f"{whole.base_model_prefix}.")}
+    parameters = {name: tensor for name, tensor in whole.named_parameters() if not name.startswith(f"{whole.base_model_prefix}.")}
+    square = [name for name, module in outside.items() if isinstance(module, nn.Linear) and module.weight.shape == (backbone.width,) * 2]
+    norms = [name for name, module in outside.items() if isinstance(module, nn.LayerNorm)]
+    words = [name for name, tensor in parameters.items() if tensor.shape == backbone.vocabulary.shape[:1]]
+    if len(square) != 1 or len(norms) != 1 or len(words) > 1:
+        raise BackboneError(_other_layers(backbone))
+    pairs = [("turn", square[0]), ("norm", norms[0])]
+    names = {
+        f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in pairs for kind in ("weight", "bias") if f"{theirs}.{kind}" in parameters
+    }
+    if words:
+        names["bias"] = words[0]
+    if set(names.values()) != set(parameters):
+        raise BackboneError(_other_layers(backbone))
+    return names, float(outside[norms[0]].eps)
+
+
+def _other_layers(backbone: Backbone) -> str:
+    return (
+        f"backbone `{backbone.name}`: its kind ({type(backbone.base).__name__}) fills words in by other layers than BERT's; "
+        f"choose a BERT, RoBERTa, DistilBERT, MPNet or ModernBERT model"
+    )
 
 
 HUB_SECONDS = 5.0
@@ -249,10 +360,10 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     if kept:
         fast, pad = FastTokenizer.from_str(kept.tokenizer), kept.pad
     else:
-        found: FastTokenizer | None = getattr(files, "backend_tokenizer", None)
-        if files is None or found is None:
+        own: FastTokenizer | None = getattr(files, "backend_tokenizer", None)
+        if files is None or own is None:
             raise BackboneError(f"backbone `{name}` has no fast tokenizer (tokenizer.json); convert it with transformers first")
-        fast = found
+        fast = own
         pad = int(files.pad_token_id if files.pad_token_id is not None else files.eos_token_id or 0)
     digest = weights_digest(model)
     if expected is not None and digest != expected:
@@ -261,7 +372,9 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
         )
     limit = min(text.max_length, _longest(model.config))
     tokenizer = Tokenizer(fast, pad, text.model_copy(update={"max_length": limit}))
-    return Backbone(model, tokenizer, known, digest, _pooling(Path(place), model.config), files)
+    found = Backbone(model, tokenizer, known, digest, _pooling(Path(place), model.config), files)
+    found.place = place
+    return found
 
 
 def _without_adapters(base: nn.Module) -> dict[str, Tensor]:
@@ -307,7 +420,13 @@ def _place(name: str) -> str:
     if name in DEFAULT_NAMES:
         return str(default_folder())
     path = Path(name).expanduser()
+    folders.recover(path)
     if path.is_dir():
+        if (path / OWN).is_file() and (path / folders.SUMS).is_file():
+            try:
+                folders.check(path, ("config.json", "tokenizer.json", OWN))
+            except BundleError as error:
+                raise BackboneError(f"backbone `{name}`: {error}") from None
         if not (path / "config.json").is_file():
             raise BackboneError(f"backbone `{name}`: no config.json in that folder; give a folder written by save_pretrained")
         return str(path)
@@ -382,7 +501,7 @@ def _is_causal(config: Any) -> bool:
 
 
 def _pooling(place: Path, config: Any) -> Pooling:
-    own = place / "shoplm_backbone.json"
+    own = place / OWN
     if own.is_file():
         pooling: Pooling = json.loads(own.read_text("utf-8"))["pooling"]
         return pooling

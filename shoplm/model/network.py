@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoplm.model.backbone import Backbone
-from shoplm.model.heads import MISSING, Head, HeadSpec, States, Text, build
+from shoplm.model.heads import MISSING, Head, HeadSpec, States, Text, Vector, asked, build
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 
@@ -76,12 +76,14 @@ class Network(nn.Module):
 
     def losses(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tally[Tensor]]:
         """The summed loss of every head over the targets that the batch has."""
-        logits = self(batch, trunk)
+        states = self.states(batch, trunk)
         weight = torch.ones(len(batch)) if batch.weight is None else torch.from_numpy(batch.weight)
         found: dict[str, Tally[Tensor]] = {}
         for name, head in self.heads.items():
             if isinstance(head, Head) and name in batch.targets:
-                found[name] = head.loss(logits[name], torch.from_numpy(np.ascontiguousarray(batch.targets[name])), weight)
+                target = torch.from_numpy(np.ascontiguousarray(batch.targets[name]))
+                seen, wanted, counted = asked(self.specs[name], states, target, weight)
+                found[name] = head.loss(head(seen), wanted, counted)
         return found
 
     def counts(self, batch: Batch) -> dict[str, float]:
@@ -93,6 +95,8 @@ class Network(nn.Module):
                 if isinstance(spec, Text) and spec.kind == "causal":
                     target = target[:, 1:]  # nothing stands before the first token to say it
                 there = ~np.isnan(target) if target.dtype.kind == "f" else target != MISSING
+                if isinstance(spec, Vector):
+                    there = there.all(1)  # one loss a row
                 weight = np.ones(len(batch), np.float32) if batch.weight is None else batch.weight
                 found[name] = float((there * (weight[:, None] if there.ndim == 2 else weight)).sum())
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,19 @@ from shoplm.task import Moments, Task
 _COLUMNS = {"shopper": "user_id", "leave_one_out": "user_id", "cold_items": "item_id", "source": "source"}
 
 
+class Subject(Protocol):
+    """Whatever has moments to part: a task, or a mere reading of a table."""
+
+    @property
+    def subject(self) -> str:
+        """The table whose rows are parted."""
+        ...
+
+    def moments(self, view: View, settings: Any) -> Moments:
+        """The moments in a chunk of that table."""
+        ...
+
+
 class Division:
     """The splits of one task's rows, handed out part by part in the order of ``view.parts``."""
 
@@ -33,7 +46,7 @@ class Division:
         self._at = 0
 
     @staticmethod
-    def of(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None, rows: int) -> Division:
+    def of(view: View, task: Subject, settings: Any, config: SplitConfig, where: str | None, rows: int) -> Division:
         """The division that ``config`` asks for.
 
         Raises:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from shoplm.config import Config
 from shoplm.errors import ConfigError, DataError
 from shoplm.model.network import Network
-from shoplm.pipeline.config import RunConfig
 from shoplm.tally import Tally
 from shoplm.train import checkpoint, loop
 
@@ -57,7 +57,7 @@ def refuse_to_lose(out: Path) -> None:
         )
 
 
-def begun(folder: Path, rows_digest: str, config: RunConfig, unfinished: Unfinished) -> dict[str, Any]:
+def begun(folder: Path, rows_digest: str, config: Config, unfinished: Unfinished) -> dict[str, Any]:
     """The manifest of the run to go on with; empty when it starts anew, and then without an old checkpoint.
 
     Raises:

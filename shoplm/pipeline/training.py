@@ -14,6 +14,7 @@ from shoplm import task as tasks
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, ResourceError
 from shoplm.model import bundle as files
+from shoplm.model import folder
 from shoplm.model.backbone import load_backbone
 from shoplm.model.bundle import Contents
 from shoplm.pipeline import describe, transfer
@@ -87,9 +88,11 @@ def train(
     """
     waiting = progress or Silent()
     begin = time.perf_counter()
-    files.recover(out)
-    if out.exists() and (out.is_file() or not files.is_ours(out)):
+    folder.recover(out)
+    if out.exists() and (out.is_file() or not folder.is_ours(out)):
         raise ConfigError(f"--out {out}: is not empty and no bundle; choose another place")
+    if out.exists() and Path(config.backbone).expanduser().resolve() == out.resolve():
+        raise ConfigError(f"--out {out}: is the backbone itself, which the bundle would replace; choose another place")
     if unfinished == "refuse":
         refuse_to_lose(out)
     if unfinished == "resume" and (out / "checksums.json").is_file() and not any((out / "run").rglob("unfinished")):
@@ -98,7 +101,7 @@ def train(
     host, ancestor, config = _taken_over(config)
     backbone = host.backbone if host else ancestor.backbone(config) if ancestor else None
     learnt: dict[str, Learnt] = {}
-    with _nothing_half_written(out):
+    with nothing_half_written(out):
         for name in config.tasks:
             task = tasks.get(name)
             with origin(task, shop, data, mapping, waiting) as source:
@@ -146,7 +149,7 @@ def _taken_over(config: RunConfig) -> tuple[Contents | None, transfer.Ancestor |
 
 
 @contextlib.contextmanager
-def _nothing_half_written(out: Path) -> Iterator[None]:
+def nothing_half_written(out: Path) -> Iterator[None]:
     """When the block fails and no checkpoint was saved, the run folder that it began goes again.
 
     Raises:

@@ -6,7 +6,7 @@ the same thing in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,24 @@ class Prompt:
     def text(self, part: int = 0) -> str:
         """The words of one part, its segments joined by a space, as a person would read them."""
         return " ".join(segment.text for segment in self.segments if segment.part == part)
+
+
+PASSAGES: Mapping[str, tuple[str, ...]] = {
+    "products": ("title", "description"),
+    "reviews": ("title", "body"),
+    "chats": ("content",),
+    "articles": ("title", "body"),
+    "ads": ("creative_text",),
+    "events": ("search_term",),
+}
+"""The tables in which a shop's own language stands, and its columns: a title before what it is the title of."""
+
+
+def passage(values: Sequence[Any]) -> str:
+    """A row's texts as one, in the words in which tasks read them: a lone text, or a title and a body."""
+    if len(values) == 1:
+        return clean(values[0])
+    return " ".join(segment.text for segment in titled(*values))
 
 
 def clean(value: Any) -> str:

@@ -7,7 +7,9 @@ ones are gone. Equal texts are tokenised once. No Python object per row is kept.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,9 @@ from tokenizers import Tokenizer as FastTokenizer
 from shoplm.config import Config
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt
+
+MASKS = ("[MASK]", "<mask>", "[mask]", "<MASK>", "<|mask|>")
+"""What vocabularies call the token that stands for a hidden word."""
 
 
 class TextConfig(Config):
@@ -53,7 +58,7 @@ class Tokens:
         """A name for exactly these sequences."""
         found = hashlib.sha256()
         for column in (self.ids, self.start, self.second):
-            found.update(np.ascontiguousarray(column).tobytes())
+            found.update(np.ascontiguousarray(column).data)  # not tobytes: the ids may lie on the disk
         return found.hexdigest()
 
     def batch(self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None) -> Batch:
@@ -112,6 +117,32 @@ class Tokenizer:
         """The vocabulary and the rules, as a ``tokenizer.json`` holds them."""
         return str(self._fast.to_str(pretty=False))
 
+    @functools.cached_property
+    def pieces(self) -> list[str]:
+        """(V) every token as the vocabulary writes it; an id without one is empty."""
+        known = self._fast.get_vocab(with_added_tokens=True)
+        found = [""] * (max(known.values(), default=-1) + 1)
+        for piece, at in known.items():
+            found[at] = piece
+        return found
+
+    @functools.cached_property
+    def special(self) -> frozenset[int]:
+        """The ids that are no words: added as special tokens, put around a text, or the padding."""
+        added = {at for at, token in self._fast.get_added_tokens_decoder().items() if token.special}
+        return frozenset({*added, *self.single[0], *self.single[2], *self.pair[1], self.pad})
+
+    @property
+    def mask(self) -> int | None:
+        """The id of the token that stands for a word to be filled in, by its usual names."""
+        return next((self.pieces.index(name) for name in MASKS if name in self.pieces), None)
+
+    @property
+    def joins(self) -> str | None:
+        """The sign before a piece that goes on with a word (``##``); None where pieces that begin one are marked instead."""
+        model = json.loads(self.plain)["model"]
+        return model.get("continuing_subword_prefix") or None
+
     def replaced(self, text: str, pad: int) -> Tokenizer:
         """The same length policy over another ``tokenizer.json``."""
         return Tokenizer(FastTokenizer.from_str(text), pad, self.config)
@@ -157,6 +188,27 @@ class Tokenizer:
             ends.append(len(ids))
             cut.append(sum(allowed) < sum(len(found) for _, found in pieces))
         return Tokens(np.array(ids, np.int32), np.array(ends, np.int64), np.array(second, np.int32), np.array(cut, np.bool_))
+
+    def windows(self, texts: Sequence[str], fewest: int = 1) -> Tokens:
+        """Every text in full: what is too long for one sequence goes on in the next, each between its special tokens.
+
+        Args:
+            texts: each from its beginning; equal ones are not told apart.
+            fewest: a sequence with fewer tokens of its own is left out.
+        """
+        before, _, after = self.single
+        room = max(1, self.config.max_length - len(before) - len(after))
+        ids: list[int] = []
+        ends = [0]
+        for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False):
+            whole = found.ids
+            for begin in range(0, len(whole), room):
+                part = whole[begin : begin + room]
+                if len(part) >= fewest:
+                    ids += [*before, *part, *after]
+                    ends.append(len(ids))
+        start = np.array(ends, np.int64)
+        return Tokens(np.array(ids, np.int32), start, np.diff(start).astype(np.int32), np.zeros(len(ends) - 1, np.bool_))
 
 
 def _gap(fast: FastTokenizer) -> str:

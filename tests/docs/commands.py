@@ -7,6 +7,7 @@ import shlex
 
 from shoplm.cli import main
 from shoplm.pipeline.config import RunConfig
+from shoplm.pipeline.pretrain_config import PretrainConfig
 
 _SPAN = re.compile(r"`(shoplm [^`\n]+)`")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -45,3 +46,5 @@ def check(command: str, where: str) -> None:
             settings.append(word)
     if words[1] in ("train", "compare") and settings:
         RunConfig.read(["sentiment"], None, settings)
+    if words[1] == "pretrain" and settings:
+        PretrainConfig.read("mlm", settings)

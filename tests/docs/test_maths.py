@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from docs.pages import DOCS
 from shoplm.evaluate.bootstrap import weights
 from shoplm.evaluate.calibration import OFFSET_PRIOR, SLOPE_PRIOR, log_softmax, platt, platt_of_classes, temperature
-from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, build
+from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, Text, TextHead, Vector, build
 from shoplm.tally import Tally
 from shoplm.task import Fitted, Scores
 from shoplm.tasks.sentiment import TASK as SENTIMENT
@@ -87,6 +87,35 @@ def test_the_gradient_of_binary_cross_entropy_is_the_probability_minus_the_truth
     target = torch.tensor([0.0, 1.0, 1.0, float("nan"), 0.0])
     expected = torch.where(target.isnan(), 0.0, logits.sigmoid() - target.nan_to_num()).detach()
     torch.testing.assert_close(_gradient(head, logits, target), expected, **CLOSE)
+
+
+def test_the_gradients_of_a_masked_head_reach_its_words_and_what_is_compared_with_them() -> None:
+    torch.manual_seed(0)
+    head = build(Text("masked"), D, C)
+    assert isinstance(head, TextHead)
+    compared = torch.randn(B, D, requires_grad=True)
+    embeddings, target = torch.randn(C, D), torch.tensor([0, 3, 1, 1, 2])
+    logits = compared @ embeddings.T + head.bias
+    logits.retain_grad()
+    head.loss(logits[:, None], target[:, None], torch.ones(B)).total.backward()
+    said = logits.detach().softmax(-1)
+    torch.testing.assert_close(logits.grad, said - F.one_hot(target, C), **CLOSE)
+    torch.testing.assert_close(compared.grad, said @ embeddings - embeddings[target], **CLOSE)
+    states = States(torch.randn(B, 1, D), torch.zeros(B, D), embeddings)
+    turned = F.layer_norm(F.gelu(states.hidden), (D,))  # fresh: the linear layer hands on what it gets
+    torch.testing.assert_close(head(states), turned @ embeddings.T + head.bias, **CLOSE)
+
+
+def test_a_vector_s_gradient_turns_it_towards_where_it_belongs_and_never_stretches_it() -> None:
+    torch.manual_seed(0)
+    pooled, given = torch.randn(B, D, requires_grad=True), torch.randn(B, D)
+    head = build(Vector(), D, 1)
+    head.loss(head(States(torch.zeros(B, 1, D), pooled, torch.zeros(1, D))), given, torch.ones(B)).total.backward()
+    x, y = F.normalize(pooled.detach(), dim=1), F.normalize(given, dim=1)
+    expected = ((x * y).sum(1, keepdim=True) * x - y) / pooled.detach().norm(dim=1, keepdim=True)
+    torch.testing.assert_close(pooled.grad, expected, **CLOSE)
+    assert pooled.grad is not None
+    torch.testing.assert_close((pooled.grad * x).sum(1), torch.zeros(B), rtol=0, atol=1e-6)
 
 
 def test_without_the_second_term_no_row_whose_answer_is_no_teaches_anything() -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shoplm.model import bundle
+from shoplm.model import bundle, folder
 from shoplm.model.adapters import AdapterConfig, attach
 from shoplm.model.bundle import Contents, TaskPart
 from shoplm.model.heads import Choice
@@ -41,7 +41,7 @@ def in_a_child_killed_at(call, work):
     child = os.fork()
     if child == 0:
         seen = [0]
-        for module, name in ((bundle.os, "rename"), (bundle.os, "fsync"), (bundle.shutil, "rmtree")):
+        for module, name in ((folder.os, "rename"), (folder.os, "fsync"), (folder.shutil, "rmtree")):
             original = getattr(module, name)
 
             def counted(*given, original=original, **named):
@@ -71,7 +71,7 @@ def test_a_kill_at_any_call_of_the_move_loses_neither_bundle_nor_run(contents, t
     stand(place, contents)
     bundle.write(contents("new"), tmp_path / "new")
     os.rename(tmp_path / "new", tmp_path / ".out.ready")
-    killed = in_a_child_killed_at(call, lambda: bundle.recover(place))
+    killed = in_a_child_killed_at(call, lambda: folder.recover(place))
     assert killed == (call <= CALLS)
     settled(place, ["new"])
     assert os.listdir(tmp_path) == ["out"] or (tmp_path / ".out.old").is_dir()
@@ -102,7 +102,7 @@ def test_two_processes_that_end_one_move_do_not_undo_each_other(contents, tmp_pa
     stand(place, contents)
     bundle.write(contents("new"), tmp_path / "new")
     os.rename(tmp_path / "new", tmp_path / ".out.ready")
-    code = f"from pathlib import Path; from shoplm.model.bundle import recover; recover(Path({str(place)!r}))"
+    code = f"from pathlib import Path; from shoplm.model.folder import recover; recover(Path({str(place)!r}))"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
     settled(place, ["new"])

@@ -41,7 +41,7 @@ _OPEN_QUOTE = 131_072
 """A last cell longer than this that no quote ends is taken for an open quote, not for text."""
 
 _DELIMITERS = ",;\t|"
-_ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
@@ -56,9 +56,9 @@ def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
     """
     for file in files:
         target = contract.table(table).name if table else _table_of(file)
-        kind = _ENDINGS.get(file.suffix.lower())
+        kind = ENDINGS.get(file.suffix.lower())
         if kind is None:
-            raise DataError(f"{file}: the ending `{file.suffix}` is none of {', '.join(_ENDINGS)}; rename or convert the file")
+            raise DataError(f"{file}: the ending `{file.suffix}` is none of {', '.join(ENDINGS)}; rename or convert the file")
         reader = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind]
         try:
             if file.stat().st_size == 0:
@@ -79,7 +79,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:SEEN_LENGTH]
 
 
-def _encoding(file: Path) -> str:
+def encoding_of(file: Path) -> str:
+    """UTF-16 where the file says so, else UTF-8."""
     with file.open("rb") as raw:
         start = raw.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -87,7 +88,7 @@ def _encoding(file: Path) -> str:
     return "utf-8-sig"
 
 
-def _refuse_encoding(file: Path, encoding: str) -> NoReturn:
+def refuse_encoding(file: Path, encoding: str) -> NoReturn:
     """Say where the first byte stands that is not of the encoding."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset = breaks = 0
@@ -115,11 +116,11 @@ def _spoken(encoding: str) -> str:
 
 
 def _read_csv(file: Path, table: str) -> Iterator[Chunk]:
-    encoding = _encoding(file)
+    encoding = encoding_of(file)
     try:
         yield from _csv_chunks(file, table, encoding)
     except UnicodeError:
-        _refuse_encoding(file, encoding)
+        refuse_encoding(file, encoding)
 
 
 def _csv_chunks(file: Path, table: str, encoding: str) -> Iterator[Chunk]:
@@ -291,7 +292,7 @@ def _csv_chunk(file: Path, table: str, names: list[str], rows: list[list[str]], 
 
 
 def _read_jsonl(file: Path, table: str) -> Iterator[Chunk]:
-    encoding = _encoding(file)
+    encoding = encoding_of(file)
     try:
         with file.open(encoding=encoding, newline="\n") as text:
             empty = True
@@ -301,7 +302,7 @@ def _read_jsonl(file: Path, table: str) -> Iterator[Chunk]:
             if empty:
                 raise DataError(f"{file}: holds only blank lines; give one JSON object a line")
     except UnicodeError:
-        _refuse_encoding(file, encoding)
+        refuse_encoding(file, encoding)
 
 
 def _text_lines(text: Any) -> Iterator[tuple[list[str], list[int]]]:

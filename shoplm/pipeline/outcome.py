@@ -221,7 +221,9 @@ def verdict(rows: Sequence[Row], metric: str, split: str, judged: int, seeds: in
         said += f" {' and '.join(better)} did better on the {split} rows; validation did not see it, and choosing by {split} rows would flatter."
     floor = [row for row in rows if not row.candidate and row.behind is not None and row.behind.high >= 0]
     if floor:
-        said += f" {floor[0].name} does as well: the plain method is enough here, or more labels are needed."
+        plain = max(floor, key=lambda row: row.quality.value)
+        clear = plain.behind is not None and plain.behind.low > 0
+        said += f" {plain.name} {'is better' if clear else 'does as well'}: the plain method is enough here, or more labels are needed."
     return said
 
 

@@ -19,7 +19,7 @@ from shoplm.data.leaks import Crossing
 from shoplm.data.shop import View
 from shoplm.data.split import SplitReport, Words
 from shoplm.pipeline.config import SplitConfig
-from shoplm.task import Moments, Task
+from shoplm.task import Moments, Task, walked
 
 _COLUMNS = {"shopper": "user_id", "leave_one_out": "user_id", "cold_items": "item_id", "source": "source"}
 
@@ -39,10 +39,10 @@ class Division:
         Raises:
             DataError: the rows cannot be parted so: no times, one source only.
         """
-        if config.kind not in ("near", "time", "leave_one_out", "source"):
+        if config.kind not in ("near", "time", "leave_one_out", "source"):  # None is the group, which answers part by part
             return Division(config, None)
         keys, times, sketches = [pa.array([], pa.string())], [np.zeros(0, np.int64)], []
-        for part in view.parts(task.subject, rows=rows, where=where):
+        for part in view.parts(walked(task, settings), rows=rows, where=where):
             moments = task.moments(part, settings)
             if len(moments):
                 key = _key(config, part, moments)
@@ -79,7 +79,7 @@ class Division:
         """Counts and leak check of all that was handed out."""
         words = np.concatenate([one for one, _, _ in self._seen] or [np.array([], "<U5")])
         keys = pa.concat_arrays([key for _, key, _ in self._seen] or [pa.array([], pa.string())])
-        return SplitReport.of(words, keys, self._config.kind, np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
+        return SplitReport.of(words, keys, self._config.kind or "group", np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
 
 
 def _times(moments: Moments) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -107,14 +107,14 @@ def _first_of(digests: pa.Array, group: near.Groups) -> pa.Array:
 
 def _key(config: SplitConfig, part: View, moments: Moments) -> pa.Array:
     """What may not stand on two sides; a row of nobody is a key of its own."""
-    name = _COLUMNS.get(config.kind)
-    if name is None or name not in part.table.schema.names:
+    name, rows = _COLUMNS.get(config.kind or "group"), moments.subject(part)
+    if name is None or name not in rows.schema.names:
         found = moments.group
     else:
         found = (
-            pc.coalesce(part.table[name], part.table["_id"]).take(moments.row)
+            pc.coalesce(rows[name], rows["_id"]).take(moments.row)
             if config.kind in ("shopper", "cold_items")
-            else part.table[name].take(moments.row)
+            else rows[name].take(moments.row)
         )
     whole = found.cast(pa.string())
     return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
@@ -159,10 +159,15 @@ class Repeats:
 
 
 def repeats(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None) -> Repeats:
-    """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs."""
+    """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs.
+
+    Nothing where the texts are made of many rows (an item that was shown to a shopper): such a one comes again by right.
+    """
+    if not set(task.reads) & set(view.columns(task.subject)):
+        return Repeats(task.subject, 0, Crossing(), ())
     division = Division.of(view, task, settings, config, where, LOOKED_AT)
     sketches, splits, numbers, start, left = [], [np.array([], "<U5")], [np.zeros(0, np.int64)], 1, TEXTS
-    for part in view.parts(task.subject, rows=LOOKED_AT, where=where):
+    for part in view.parts(walked(task, settings), rows=LOOKED_AT, where=where):
         moments = task.moments(part, settings)
         if len(moments):
             splits.append(division.words(part, moments)[:left])
@@ -191,9 +196,9 @@ def leaking(view: View, task: Task, settings: Any, where: str | None) -> list[st
         task.reads
     )
     found: dict[str, str] = {}
-    for part in view.parts(task.subject, rows=LOOKED_AT, where=where):
+    for part in view.parts(walked(task, settings), rows=LOOKED_AT, where=where):
         moments = task.moments(part, settings)
-        rows = part.table.take(moments.row)
+        rows = moments.subject(part).take(moments.row)
         for name, target in moments.targets.items():
             for leak in leaks.suspects(rows, target, name, table, own):
                 found.setdefault(leak.column, f"leak: {task.subject}: {leak}; do not use it to choose rows or as a feature")

@@ -330,7 +330,8 @@ def evaluate(
         examples=0 if as_json else 3, precision=precision, progress=Terminal(),
     )  # fmt: skip
     page = judging.report(found, loaded)
-    _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, "--text", "…"))
+    asks = ["--data", "FILE", "--shop", shop] if shop and loaded.part(found.task)[1].keys else ["--text", "…"]
+    _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, *asks))
 
 
 @main.command()

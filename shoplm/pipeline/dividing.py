@@ -158,12 +158,17 @@ class Repeats:
         return f"{said}: they may have been learnt by heart" + (f"; only the first {TEXTS:,} were compared" if self.texts == TEXTS else "")
 
 
+def reads_texts(task: Task, view: View) -> bool:
+    """Do the subject's own rows hold what is read? Else it is put together from other tables, and equal texts are no copies."""
+    return bool(set(task.reads) & set(view.columns(task.subject)))
+
+
 def repeats(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None) -> Repeats:
     """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs.
 
-    Nothing where the texts are made of many rows (an item that was shown to a shopper): such a one comes again by right.
+    Nothing where the rows hold no texts of their own.
     """
-    if not set(task.reads) & set(view.columns(task.subject)):
+    if not reads_texts(task, view):
         return Repeats(task.subject, 0, Crossing(), ())
     division = Division.of(view, task, settings, config, where, LOOKED_AT)
     sketches, splits, numbers, start, left = [], [np.array([], "<U5")], [np.zeros(0, np.int64)], 1, TEXTS

@@ -292,9 +292,9 @@ def _rows_of(
 
 def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:
     """Rows worth looking at, with the words that mattered: sure and right, sure and wrong, unsure."""
-    if not count or not shown:
+    _, task, part, _ = bundle.part(name)
+    if not count or not shown or task.keys:  # an answer that hangs on a shop's tables too is not moved by its words alone
         return []
-    _, _, part, _ = bundle.part(name)
     head, spec = next((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice))
     known = [row for row in shown if row[2][head] >= 0]
     sure = sorted(known, key=lambda row: -float(row[1]["probability"]))

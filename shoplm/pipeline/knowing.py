@@ -8,6 +8,7 @@ changes of prices, which are few).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from shoplm.data.shop import View
 from shoplm.task import Task
 
 BACK_DAYS = 365
-"""A history reaches back so far before the part in hand: what is older says little, and a part need not read it."""
+"""A history reaches back so far before its moment: what is older says little, and a part need not read it."""
 _DAY_US = 86_400_000_000
 WHO = "coalesce(user_id, user_pseudo_id)"
 """Who acted: the shopper, else the device."""
@@ -62,7 +63,7 @@ class Knowing:
             return as_of(asked, row, at_us, table)
         facts = {name: self._of(name, asked, table) for name in self._facts}
         events = self._acts(asked, at_us) if self._task.acts and self._view.has("events") else None
-        return as_of(asked, row, at_us, table, events, self._task.last, facts)
+        return _recent(as_of(asked, row, at_us, table, events, self._task.last, facts), self._task.last)
 
     def _of(self, name: str, asked: pa.Table, table: contract.Table) -> pa.Table:
         """The rows of a table of facts that some subject leads to."""
@@ -109,3 +110,16 @@ class Knowing:
                  from events where price is not null and item_id is not null)
                where before is null or price <> before"""
         )
+
+
+def _recent(contexts: Contexts, last: int) -> Contexts:
+    """The same without acts that are too long ago: by each moment's own time, so that it does not matter which part it stands in."""
+    if not contexts.acts.num_rows:
+        return contexts
+    times, start = np.asarray(contexts.acts["_at_us"], np.int64), contexts.start.copy()
+    for _ in range(last):
+        old = (start < contexts.stop) & (times[np.minimum(start, len(times) - 1)] < contexts.at_us - BACK_DAYS * _DAY_US)
+        if not old.any():
+            break
+        start += old
+    return replace(contexts, start=start)

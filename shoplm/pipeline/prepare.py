@@ -28,7 +28,7 @@ from shoplm.data.split import Kind
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
-from shoplm.pipeline.dividing import Division, Repeats, leaking, repeats
+from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
 from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments, Task, features_of, walked
@@ -74,9 +74,9 @@ def origin(
         made = Shop(Path(folder) / "shop", create=True)
         wanted = {**field_mapping(task, data, mapping or {})}
         plainly = {theirs: ours for ours, theirs in wanted.items() if ours in task.plain}
-        with contextlib.closing(read([data], task.subject)) as reader, made.transaction() as transaction:
-            chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in reader) if plainly else reader
-            rest = {ours: theirs for ours, theirs in wanted.items() if ours not in task.plain}
+        rest = {ours: theirs for ours, theirs in wanted.items() if ours not in task.plain}
+        with made.transaction() as transaction:
+            chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in read([data], task.subject))
             transaction.add(chunks, mapping=rest, defaults=dict(task.defaults))
         found = transaction.report.tables[task.subject]
         if found.quarantined == found.read:
@@ -125,7 +125,9 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str], keys: Sequ
 
 
 def _renamed(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    """Columns under the task's own names for them; one that bears such a name already gives way."""
+    """Columns (theirs -> ours) under the task's own names; one that bears such a name already gives way."""
+    if not names:
+        return rows
     low = {theirs.strip().lower(): ours for theirs, ours in names.items()}
     kept = [name for name in rows.schema.names if name.strip().lower() in low or name.strip().lower() not in names.values()]
     return rows.select(kept).rename_columns([low.get(name.strip().lower(), name) for name in kept])
@@ -283,6 +285,8 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     where: dict[int, set[str]] = {}
     for group, side in zip(groups, split_of, strict=True):
         where.setdefault(group, set()).add(str(side))
+    if not reads_texts(task, view):
+        where = {}  # a pair of a shopper and an item comes again by right
     joined = Tokens.join(tokens)
     whole = {name: pa.concat_arrays(columns).take(pa.array(order)) for name, columns in targets.items() if len(columns) == len(tokens)}
     if all(column.null_count == len(column) for column in whole.values()):

@@ -107,7 +107,7 @@ class Interest(Task):
     def moments(self, view: View, settings: InterestSettings) -> Moments:
         """What was shown, done or rated in this part, each with whether it was wanted."""
         columns = view.columns(settings.table)
-        if settings.table == "events" and {"item", "text"} & set(columns):
+        if settings.table == "events" and {"item", "text"} & set(columns) and {"label", "rating"} & set(columns):
             return _plain(view, settings, columns)
         by = settings.by or ("lists" if _has_lists(view) else "acts")
         match by:
@@ -146,7 +146,7 @@ class Interest(Task):
             raise DataError(f"interest: the train rows hold {held}; give rows that were wanted and rows that were not, or change wants= or wants_from=")
         numbers = {"share": float(pc.mean(pc.equal(known, "yes")).as_py())}
         if settings.rating:
-            bounds = pc.min_max(targets["rating"]).as_py() if "rating" in targets else {"min": None}
+            bounds: Any = pc.min_max(targets["rating"]).as_py() if "rating" in targets else {"min": None}
             if bounds["min"] is None or bounds["min"] == bounds["max"]:
                 raise DataError("interest: rating=true, and the train rows hold no two different ratings; name them with --map rating=COLUMN or by=reviews")
             numbers |= {"low": float(bounds["min"]), "high": float(bounds["max"])}

@@ -135,7 +135,7 @@ def _category(column: pa.Array) -> Category | None:
     gaps = len(known) < len(column)
     counts = {row["values"].as_py(): row["counts"].as_py() for row in pc.value_counts(known)}
     words = sorted((word for word in counts if counts[word] >= FEWEST), key=lambda word: (-counts[word], word))[:WORDS]
-    if len(counts) < 2 and not gaps or not words:
+    if (len(counts) < 2 and not gaps) or not words:
         return None
     return Category(words=tuple(words), shares=tuple(counts[word] / len(known) for word in words), gaps=gaps)
 
@@ -171,8 +171,9 @@ def _numbers(column: pa.Array | None, rows: int) -> npt.NDArray[np.float64]:
 
 
 def _read(text: str | None) -> float:
+    """A number that a file wrote as text; true and false are 1 and 0."""
     try:
-        return float(text) if text is not None else float("nan")
+        return float("nan") if text is None else float({"true": "1", "false": "0"}.get(text.strip().lower(), text))
     except ValueError:
         return float("nan")
 

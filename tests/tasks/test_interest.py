@@ -164,6 +164,27 @@ def test_what_comes_after_the_moment_changes_no_prompt(tmp_path):
     assert prompts(shop_of(tmp_path / "one", ACTS, PRODUCTS, USERS)) == prompts(shop_of(tmp_path / "two", ACTS + later, PRODUCTS, USERS))
 
 
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_an_act_of_more_than_a_year_ago_is_forgotten_whatever_part_the_moment_stands_in(tmp_path, rows):
+    day = 1440
+    events = [event("view_item", 0, "b"), event("view_item_list", day, impression=["a"]), event("view_item_list", 366 * day, impression=["a"])]
+    view, told = shop_of(tmp_path, events), []
+    for part in view.parts("events", rows=rows):
+        some = TASK.moments(part, Settings())
+        contexts = Knowing(view, TASK).contexts(some.subject(part), np.asarray(some.row, np.int64), np.asarray(some.at_us, np.int64))
+        told += [TASK.prompt(context).text(0) for context in contexts]
+    assert told == ["looked at b.", ""]
+
+
+def test_a_task_of_texts_alone_sees_its_own_rows_and_nothing_else(tmp_path):
+    reviews = [{"review_id": "r1", "item_id": "a", "user_id": "ann", "body": "lovely", "rating": 5.0, "created_at": START}]
+    view, other = shop_of(tmp_path, ACTS, PRODUCTS, USERS, reviews), get("sentiment")
+    part = next(view.parts("reviews"))
+    some = other.moments(part, other.Settings())
+    context = Knowing(view, other).contexts(some.subject(part), np.asarray(some.row, np.int64), np.asarray(some.at_us, np.int64))[0]
+    assert (context.history, context.facts, context.subject.body) == ([], {}, "lovely")
+
+
 def test_a_shop_without_products_and_users_is_asked_by_its_ids(tmp_path):
     found = prompts(shop_of(tmp_path, ACTS))
     assert found["a"].text(0) == "bought b. searched for red shoes."

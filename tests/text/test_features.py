@@ -56,6 +56,13 @@ def test_a_feature_that_says_nothing_is_left_out():
     assert np.ptp(rare.encode({"rare": pa.array([0.0, 1.0])}, 2)) == pytest.approx(1)
 
 
+def test_a_number_that_a_file_wrote_as_text_is_the_same_number():
+    found = Features.fit({"price": NUMBERS, "new": pa.array([0.0, 1.0] * 5)})
+    texts = found.encode({"price": pa.array(["3", " 3.0", "?"]), "new": pa.array(["True", "1", "false"])}, 3)
+    numbers = found.encode({"price": pa.array([3.0, 3.0, None]), "new": pa.array([1.0, 1.0, 0.0])}, 3)
+    np.testing.assert_array_equal(texts, numbers)
+
+
 def test_it_is_the_same_after_json():
     found = Features.fit({"price": NUMBERS, "colour": WORDS.slice(0, 9)})
     again = Features.model_validate_json(found.model_dump_json())

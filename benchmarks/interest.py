@@ -21,7 +21,11 @@ from benchmarks.side_by_side import Json, Parts, child, interval, must, ratio, r
 
 TARGETS = {"share of the true model's AUC": 0.95, "calibration error": 0.01, "cold over warm": 0.90}
 REPLICATES = 300
-PARTS: Mapping[str, Json] = {"warm": {"split.kind": "time"}, "cold": {"split.kind": "cold_items"}, "text_alone": {"split.kind": "time", "features": "[]"}}
+PARTS: Mapping[str, Json] = {
+    "warm": {"split.kind": "time"},
+    "cold": {"split.kind": "cold_items"},
+    "text_alone": {"split.kind": "time", "features": "[]"},
+}
 """What is trained: by time, by item, and by time with nothing beside the text."""
 
 
@@ -104,13 +108,26 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
     options = _options(arguments, quick)
     begin = time.perf_counter()
     parts, sources = Parts("interest", fresh=options.fresh, keep=not quick), source_digest("shoplm")
-    world = {"shoppers": options.shoppers, "products": options.products, "weeks": options.weeks, "visits": options.visits, "seed": options.seed}
-    base = {"share": options.share, "max_length": options.max_length, "seed": options.seed, **dict(pair.split("=", 1) for pair in options.settings)}
+    world = {
+        "shoppers": options.shoppers,
+        "products": options.products,
+        "weeks": options.weeks,
+        "visits": options.visits,
+        "seed": options.seed,
+    }
+    base = {
+        "share": options.share,
+        "max_length": options.max_length,
+        "seed": options.seed,
+        **dict(pair.split("=", 1) for pair in options.settings),
+    }
     found: dict[str, Json] = {}
     for name in options.parts:
         job = {"world": world, "settings": {**base, **PARTS[name]}, "baselines": name == "warm"}
         found[name] = parts.take(
-            name, {**job, "sources": sources}, lambda job=job: must(child("benchmarks.interest:train_and_judge", job, timeout=options.limit))
+            name,
+            {**job, "sources": sources},
+            lambda job=job: must(child("benchmarks.interest:train_and_judge", job, timeout=options.limit)),
         )
         one = found[name]
         say(f"{name}: AUC {one['auc']:.4f}, the truth's {one['true_auc']:.4f}, {one['train_rows']:,} train rows, {one['seconds']} s")
@@ -139,7 +156,9 @@ def _quality(found: Mapping[str, Json]) -> Json:
 
 def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
     reader = argparse.ArgumentParser(prog="benchmarks interest", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    reader.add_argument("--parts", type=lambda text: text.split(","), default=["warm"] if quick else list(PARTS), help="of warm,cold,text_alone")
+    reader.add_argument(
+        "--parts", type=lambda text: text.split(","), default=["warm"] if quick else list(PARTS), help="of warm,cold,text_alone"
+    )
     reader.add_argument("--shoppers", type=int, default=40 if quick else 2000)
     reader.add_argument("--products", type=int, default=120 if quick else 1000)
     reader.add_argument("--weeks", type=int, default=12 if quick else 52)

@@ -64,7 +64,9 @@ def close(left, right):
         assert one.keys() == other.keys()
         for key, value in one.items():
             if isinstance(value, float):
-                assert value == pytest.approx(other[key], abs=2e-2 if key in ("stars", "rating") else 2e-4)  # answers are rounded to 2 and to 4 places
+                assert value == pytest.approx(
+                    other[key], abs=2e-2 if key in ("stars", "rating") else 2e-4
+                )  # answers are rounded to 2 and to 4 places
             else:
                 assert value == other[key]
 

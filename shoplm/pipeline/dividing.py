@@ -79,7 +79,9 @@ class Division:
         """Counts and leak check of all that was handed out."""
         words = np.concatenate([one for one, _, _ in self._seen] or [np.array([], "<U5")])
         keys = pa.concat_arrays([key for _, key, _ in self._seen] or [pa.array([], pa.string())])
-        return SplitReport.of(words, keys, self._config.kind or "group", np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
+        return SplitReport.of(
+            words, keys, self._config.kind or "group", np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)])
+        )
 
 
 def _times(moments: Moments) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -124,7 +124,9 @@ def _held(shop: Shop, task: str, facts: Any, claims: Mapping[str, Mapping[str, t
         if view.data_version != facts["data_version"]:
             return None
         form, recipe = tasks.get(task), facts.get("recipe") or {}
-        subject = tasks.walked(form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields}))
+        subject = tasks.walked(
+            form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields})
+        )
         where = persons.condition(claims.get(subject, {}))
         chosen = (facts.get("recipe") or {}).get("where")
         if where is None or not view.has(subject):

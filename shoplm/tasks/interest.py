@@ -143,12 +143,16 @@ class Interest(Task):
         seen = set(pc.unique(known).to_pylist())
         if len(seen) < 2:
             held = f"only `{next(iter(seen))}`" if seen else "no answer at all"
-            raise DataError(f"interest: the train rows hold {held}; give rows that were wanted and rows that were not, or change wants= or wants_from=")
+            raise DataError(
+                f"interest: the train rows hold {held}; give rows that were wanted and rows that were not, or change wants= or wants_from="
+            )
         numbers = {"share": float(pc.mean(pc.equal(known, "yes")).as_py())}
         if settings.rating:
             bounds: Any = pc.min_max(targets["rating"]).as_py() if "rating" in targets else {"min": None}
             if bounds["min"] is None or bounds["min"] == bounds["max"]:
-                raise DataError("interest: rating=true, and the train rows hold no two different ratings; name them with --map rating=COLUMN or by=reviews")
+                raise DataError(
+                    "interest: rating=true, and the train rows hold no two different ratings; name them with --map rating=COLUMN or by=reviews"
+                )
             numbers |= {"low": float(bounds["min"]), "high": float(bounds["max"])}
         return Fitted(labels={"interest": list(LABELS)}, numbers=numbers)
 
@@ -199,7 +203,9 @@ def _of_shop(context: Context) -> Prompt:
     subject, item, shopper = context.subject, context.item, context.shopper
     titles, brands, kinds = context.acted("_title"), context.acted("_brand"), context.acted("_kind")
     items, names, terms = context.acted("item_id"), context.acted("event_name"), context.acted("search_term")
-    things = [term if name == "search" else title or one for name, term, title, one in zip(names, terms, titles or items, items, strict=True)]
+    things = [
+        term if name == "search" else title or one for name, term, title, one in zip(names, terms, titles or items, items, strict=True)
+    ]
     segments = [*history(names, things)]
     groups = clean(", ".join(shopper.segments or ())) if shopper else ""
     if groups:
@@ -259,12 +265,14 @@ def _has_lists(view: View) -> bool:
 
 def _plain(view: View, settings: InterestSettings, columns: list[str]) -> Moments:
     """The rows of a plain file."""
-    said = {name: f'nullif(trim(cast("{name}" as varchar)), \'\')' if name in columns else "cast(null as varchar)" for name in Interest.plain}
+    said = {
+        name: f"nullif(trim(cast(\"{name}\" as varchar)), '')" if name in columns else "cast(null as varchar)" for name in Interest.plain
+    }
     said["rating"] = 'try_cast("rating" as double)' if "rating" in columns else "cast(null as double)"
     rows = view.sql(
-        f"""select _row, epoch_us(event_time) as at_us, {', '.join(f'{sql} as {name}' for name, sql in said.items())},
+        f"""select _row, epoch_us(event_time) as at_us, {", ".join(f"{sql} as {name}" for name, sql in said.items())},
                    nullif(user_id, '{NOBODY}') as who, item_id
-            from events where {said['item']} is not null or {said['text']} is not null order by _row"""
+            from events where {said["item"]} is not null or {said["text"]} is not null order by _row"""
     )
     answer = _answers(rows["label"], settings)
     rated = pc.if_else(pc.greater_equal(rows["rating"], settings.wants_from), "yes", "no")
@@ -309,7 +317,14 @@ def _who(rows: pa.Table) -> pa.ChunkedArray:
 
 def _made(rows: pa.Table, rating: bool) -> Moments:
     """Moments of rows with ``id``, ``who``, ``item_id``, ``at_us``, ``yes``, ``rating``, ``split`` and features."""
-    asked = pa.table({"_id": rows["id"], "event_time": rows["at_us"].cast(pa.timestamp("us", tz="UTC")), "user_id": rows["who"], "item_id": rows["item_id"]})
+    asked = pa.table(
+        {
+            "_id": rows["id"],
+            "event_time": rows["at_us"].cast(pa.timestamp("us", tz="UTC")),
+            "user_id": rows["who"],
+            "item_id": rows["item_id"],
+        }
+    )
     for name in ("place", "list"):
         if name in rows.schema.names:
             asked = asked.append_column(name, rows[name])
@@ -362,8 +377,13 @@ def _acted(view: View, settings: InterestSettings) -> Moments:
     rows = view.table
     wanted = pc.is_in(rows["event_name"], value_set=pa.array(settings.wants))
     rows = rows.filter(pc.and_(pc.and_(wanted, pc.is_valid(rows["item_id"])), pc.is_valid(_who(rows))))
-    acts = pa.table({"event_id": rows["event_id"], "at_us": rows["event_time"].cast(pa.int64()), "who": _who(rows), "item_id": rows["item_id"]})
-    low, high = (pc.min(acts["at_us"]).as_py() or 0) // _MONTH_US * _MONTH_US, ((pc.max(acts["at_us"]).as_py() or 0) // _MONTH_US + 1) * _MONTH_US
+    acts = pa.table(
+        {"event_id": rows["event_id"], "at_us": rows["event_time"].cast(pa.int64()), "who": _who(rows), "item_id": rows["item_id"]}
+    )
+    low, high = (
+        (pc.min(acts["at_us"]).as_py() or 0) // _MONTH_US * _MONTH_US,
+        ((pc.max(acts["at_us"]).as_py() or 0) // _MONTH_US + 1) * _MONTH_US,
+    )
     which = f"event_name in ({_listed(settings.wants)}) and item_id is not null and event_time < make_timestamp({high})"
     now = f"{which} and event_time >= make_timestamp({low})"
     first = view.whole.sql(

@@ -176,7 +176,12 @@ def test_an_answered_regression_is_in_its_own_unit_and_range():
     assert answer(STARS, torch.tensor([0.5, -3.0, 9.0])).tolist() == [3.0, 1.0, 5.0]
 
 
-FED = [Choice(("a", "b", "c"), features=3), Labels(("warm", "cheap"), features=3), Score("binary", features=3), Score("regression", 1, 5, features=3)]
+FED = [
+    Choice(("a", "b", "c"), features=3),
+    Labels(("warm", "cheap"), features=3),
+    Score("binary", features=3),
+    Score("regression", 1, 5, features=3),
+]
 
 
 @pytest.mark.parametrize("spec", FED)
@@ -185,7 +190,13 @@ def test_features_add_nothing_at_first_and_then_what_they_tell(spec):
     fed = dataclasses.replace(seen, features=torch.randn(4, 3))
     plainly.load_state_dict({name: value for name, value in made.state_dict().items() if not name.startswith("beside")})
     torch.testing.assert_close(made(fed), plainly(seen), rtol=0, atol=0)
-    target = torch.tensor([0, 1, 2, 1]) if isinstance(spec, Choice) else torch.rand(4, 2).round() if isinstance(spec, Labels) else torch.rand(4).round()
+    target = (
+        torch.tensor([0, 1, 2, 1])
+        if isinstance(spec, Choice)
+        else torch.rand(4, 2).round()
+        if isinstance(spec, Labels)
+        else torch.rand(4).round()
+    )
     optimizer = torch.optim.Adam([weight for name, weight in made.named_parameters() if name.startswith("beside")], 0.05)
     losses = []
     for _ in range(60):

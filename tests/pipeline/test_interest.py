@@ -38,7 +38,7 @@ def plain(bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
     (folder / "pairs.csv").write_text(pairs())
     said = shoplm(
-        "train", "interest", "--data", folder / "pairs.csv", "--map", "item=what", "--backbone", bert, "--out", folder / "out", "epochs=20",
+        "train", "interest", "--data", folder / "pairs.csv", "--map", "item=what", "--backbone", bert, "--out", folder / "out", "epochs=12",
         "method=head", "max_length=48", "features=[price,hint]", "learning_rate=0.02",
     )  # fmt: skip
     assert said.code == 0, said.err
@@ -80,7 +80,9 @@ def test_without_the_named_number_a_row_is_still_answered(plain):
 def test_text_and_label_alone_are_learnt_as_in_the_article(bert, tmp_path):
     lines = [f"{['i love it', 'never again'][at % 2]} {at},{['positive', 'negative'][at % 2]}" for at in range(80)]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines, ""]))
-    said = shoplm("train", "interest", "--data", tmp_path / "rows.csv", "--backbone", bert, "--out", tmp_path / "out", "epochs=6", "layers=2")
+    said = shoplm(
+        "train", "interest", "--data", tmp_path / "rows.csv", "--backbone", bert, "--out", tmp_path / "out", "epochs=6", "layers=2"
+    )
     assert said.code == 0, said.err
     judged = shoplm("evaluate", tmp_path / "out", "--data", tmp_path / "rows.csv", "--json", "--split", "all")
     assert judged.json["metrics"]["accuracy"]["value"] > 0.9
@@ -108,7 +110,7 @@ def test_a_file_that_cannot_be_learnt_from_is_refused_in_one_line(bert, tmp_path
 def sample(tmp_path_factory):
     """A small simulated shop."""
     folder = tmp_path_factory.mktemp("sample") / "shop"
-    said = shoplm("new", folder, "--sample", "--shoppers", "30", "--products", "60", "--weeks", "12")
+    said = shoplm("new", folder, "--sample", "--shoppers", "14", "--products", "40", "--weeks", "8")
     assert said.code == 0, said.err
     return folder
 
@@ -117,7 +119,7 @@ def sample(tmp_path_factory):
 def shopped(sample, bert, tmp_path_factory):
     """A bundle trained on it."""
     out = tmp_path_factory.mktemp("bundle") / "out"
-    said = shoplm("train", "interest", "--shop", sample, "--backbone", bert, "--out", out, *QUICK, "share=0.3")
+    said = shoplm("train", "interest", "--shop", sample, "--backbone", bert, "--out", out, *QUICK, "share=0.2")
     assert said.code == 0, said.err
     assert "split by time" in said.err
     assert "price_to_usual" in said.err
@@ -138,7 +140,18 @@ def test_a_shop_is_judged_on_its_newest_lists_with_cold_and_warm_items_and_shopp
 
 def test_items_that_were_kept_from_train_are_cold(sample, bert, tmp_path):
     said = shoplm(
-        "train", "interest", "--shop", sample, "--backbone", bert, "--out", tmp_path / "out", *QUICK, "share=0.3", "split.kind=cold_items", "features=[]"
+        "train",
+        "interest",
+        "--shop",
+        sample,
+        "--backbone",
+        bert,
+        "--out",
+        tmp_path / "out",
+        *QUICK,
+        "share=0.2",
+        "split.kind=cold_items",
+        "features=[]",
     )
     assert said.code == 0, said.err
     assert "beside the text" not in said.err
@@ -149,11 +162,9 @@ def test_items_that_were_kept_from_train_are_cold(sample, bert, tmp_path):
 def test_a_file_of_shoppers_and_items_is_answered_out_of_the_shop_as_the_moments_were(sample, shopped, tmp_path):
     task, bundle = tasks.get("interest"), library.load(shopped)
     view = next(Shop(sample).view().parts("events", rows=3000))
-    moments = task.moments(view, task.Settings())
+    moments = task.moments(view, task.Settings(share=0.2))
     asked = moments.subject(view).take(moments.row).slice(0, 40)
-    lines = [
-        f"{row['user_id']},{row['item_id']},{row['event_time'].isoformat()},{row['place']},{row['list']}" for row in asked.to_pylist()
-    ]
+    lines = [f"{row['user_id']},{row['item_id']},{row['event_time'].isoformat()},{row['place']},{row['list']}" for row in asked.to_pylist()]
     (tmp_path / "asked.csv").write_text("\n".join(["user_id,item_id,event_time,place,list", *lines, ""]))
     said = shoplm("predict", shopped, "interest", "--data", tmp_path / "asked.csv", "--shop", sample)
     assert said.code == 0, said.err
@@ -161,7 +172,7 @@ def test_a_file_of_shoppers_and_items_is_answered_out_of_the_shop_as_the_moments
     _, _, _, fitted = bundle.part()
     recipe = RunConfig.of(bundle.contents.facts["interest"]["recipe"], "bundle")
     piece = next(
-        preparing.pieces(Shop(sample).view(), task, task.Settings(), bundle.contents.backbone.tokenizer, recipe.split.settled("time"), None,
+        preparing.pieces(Shop(sample).view(), task, task.Settings(share=0.2), bundle.contents.backbone.tokenizer, recipe.split.settled("time"), None,
                          names=fitted.features.names)
     )  # fmt: skip
     from shoplm.pipeline.bundle import beside

@@ -16,7 +16,14 @@ START = 1_704_067_200_000_000  # 2024-01-01
 
 
 def event(name, at, item=None, user="ann", **more):
-    return {"event_id": f"{name}-{at}-{item or ''}-{user}", "event_time": START + at * MINUTE, "event_name": name, "user_id": user, "item_id": item, **more}
+    return {
+        "event_id": f"{name}-{at}-{item or ''}-{user}",
+        "event_time": START + at * MINUTE,
+        "event_name": name,
+        "user_id": user,
+        "item_id": item,
+        **more,
+    }
 
 
 def shop_of(tmp_path, events, products=(), users=(), reviews=()):
@@ -26,7 +33,9 @@ def shop_of(tmp_path, events, products=(), users=(), reviews=()):
             names = {name for row in rows for name in row}
             times = {"event_time", "created_at", "updated_at"}
             columns = {name: [row.get(name) for row in rows] for name in names}
-            given = {name: pa.array(values).cast(pa.timestamp("us", tz="UTC")) if name in times else values for name, values in columns.items()}
+            given = {
+                name: pa.array(values).cast(pa.timestamp("us", tz="UTC")) if name in times else values for name, values in columns.items()
+            }
             made.upsert(table, pa.table(given), strict=True)
     return made.view()
 
@@ -80,7 +89,10 @@ def test_the_later_list_alone_gets_the_credit_of_an_act(tmp_path):
 def test_the_moments_do_not_depend_on_how_the_table_is_cut(tmp_path, settings):
     random = np.random.default_rng(0)
     rows = [event("view_item", 7 * at, f"i{random.integers(9)}", user=f"u{random.integers(3)}") for at in range(60)]
-    rows += [event("view_item_list", 7 * at - 3, impression=[f"i{n}" for n in random.permutation(9)[:4]], user=f"u{random.integers(3)}") for at in range(40)]
+    rows += [
+        event("view_item_list", 7 * at - 3, impression=[f"i{n}" for n in random.permutation(9)[:4]], user=f"u{random.integers(3)}")
+        for at in range(40)
+    ]
     view = shop_of(tmp_path, rows)
     whole = sorted(wanted(moments(view, **settings)).items())
     assert len(whole) > 20
@@ -99,7 +111,9 @@ def test_beside_an_act_stand_drawn_items_that_were_there_and_that_the_shopper_le
     first = {item: min(row["at"] for row in found if row["item_id"] == item and row["interest"] == "yes") for _, item in yes}
     no = [row for row in found if row["interest"] == "no"]
     assert len(no) > 20
-    assert not {(row["user_id"], row["item_id"]) for row in no} & {(row["user_id"], row["item_id"]) for row in found if row["interest"] == "yes"}
+    assert not {(row["user_id"], row["item_id"]) for row in no} & {
+        (row["user_id"], row["item_id"]) for row in found if row["interest"] == "yes"
+    }
     assert all(row["at"] >= first.get(row["item_id"], 0) for row in no)
     assert sum(row["item_id"] == "own" and row["interest"] == "yes" for row in found) == 1  # twice in a day is one act
 
@@ -167,7 +181,11 @@ def test_what_comes_after_the_moment_changes_no_prompt(tmp_path):
 @pytest.mark.parametrize("rows", [1, 1000])
 def test_an_act_of_more_than_a_year_ago_is_forgotten_whatever_part_the_moment_stands_in(tmp_path, rows):
     day = 1440
-    events = [event("view_item", 0, "b"), event("view_item_list", day, impression=["a"]), event("view_item_list", 366 * day, impression=["a"])]
+    events = [
+        event("view_item", 0, "b"),
+        event("view_item_list", day, impression=["a"]),
+        event("view_item_list", 366 * day, impression=["a"]),
+    ]
     view, told = shop_of(tmp_path, events), []
     for part in view.parts("events", rows=rows):
         some = TASK.moments(part, Settings())

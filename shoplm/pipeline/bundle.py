@@ -205,8 +205,8 @@ def run(
 
 
 def beside(tokens: Tokens, features: Features, columns: Mapping[str, pa.Array]) -> Tokens:
-    """The same sequences with what stands beside them, as a bundle's heads read it."""
-    return replace(tokens, features=features.encode(columns, len(tokens))) if features.width else tokens
+    """The same sequences with what stands beside them, as a bundle's heads read it; nothing, where they read nothing."""
+    return replace(tokens, features=features.encode(columns, len(tokens)) if features.width else None)
 
 
 def _moments(task: Task, subject: pa.Table, view: View | None) -> npt.NDArray[np.int64]:

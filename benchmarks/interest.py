@@ -71,9 +71,8 @@ def beside_the_truth(bundle: Any, shop: Any, exposures: Any) -> Json:
     chances = dict(zip(exposures["event_id"].to_pylist(), exposures["p_click"].to_pylist(), strict=True))
     ours, truth, event = [], [], []
     settings = recipe.settings("interest")
-    parted = recipe.split.settled(task.parted_by)
     tokenizer = bundle.contents.backbone.tokenizer
-    for piece in pieces(learnable(shop), task, settings, tokenizer, parted, recipe.where, names=fitted.features.names):
+    for piece in pieces(learnable(shop), task, settings, tokenizer, recipe.split, recipe.where, names=fitted.features.names):
         at = np.flatnonzero(piece.split == "test")
         if not len(at):
             continue

@@ -35,10 +35,6 @@ class SplitConfig(Config):
     held_out: str | None = None
     """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
 
-    def settled(self, own: Kind) -> SplitConfig:
-        """The same with ``own`` as the kind where none is named."""
-        return self if self.kind else self.model_copy(update={"kind": own})
-
     @pydantic.model_validator(mode="after")
     def _leaves_rows(self) -> SplitConfig:
         if self.valid + self.test >= 1:

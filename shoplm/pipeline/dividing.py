@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from shoplm.data import contract, leaks, near, split
 from shoplm.data.leaks import Crossing
 from shoplm.data.shop import View
-from shoplm.data.split import SplitReport, Words
+from shoplm.data.split import Kind, SplitReport, Words
 from shoplm.pipeline.config import SplitConfig
 from shoplm.task import Moments, Task, walked
 
@@ -34,12 +34,14 @@ class Division:
 
     @staticmethod
     def of(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None, rows: int) -> Division:
-        """The division that ``config`` asks for.
+        """The division that ``config`` asks for; where it names no kind, the task's own for rows that are put together from a shop.
 
         Raises:
             DataError: the rows cannot be parted so: no times, one source only.
         """
-        if config.kind not in ("near", "time", "leave_one_out", "source"):  # None is the group, which answers part by part
+        if config.kind is None:
+            config = config.model_copy(update={"kind": "group" if reads_texts(task, view) else task.parted_by})
+        if config.kind not in ("near", "time", "leave_one_out", "source"):
             return Division(config, None)
         keys, times, sketches = [pa.array([], pa.string())], [np.zeros(0, np.int64)], []
         for part in view.parts(walked(task, settings), rows=rows, where=where):
@@ -63,6 +65,11 @@ class Division:
             return Division(config, split.by_source(key, config.split_seed, config.held_out, config.valid))
         return Division(config, split.leave_one_out(key, at_us))
 
+    @property
+    def kind(self) -> Kind:
+        """What parts the rows."""
+        return self._config.kind or "group"
+
     def words(self, part: View, moments: Moments) -> Words:
         """(moments,) the splits of the next part."""
         key, config = _key(self._config, part, moments), self._config
@@ -79,9 +86,7 @@ class Division:
         """Counts and leak check of all that was handed out."""
         words = np.concatenate([one for one, _, _ in self._seen] or [np.array([], "<U5")])
         keys = pa.concat_arrays([key for _, key, _ in self._seen] or [pa.array([], pa.string())])
-        return SplitReport.of(
-            words, keys, self._config.kind or "group", np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)])
-        )
+        return SplitReport.of(words, keys, self.kind, np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
 
 
 def _times(moments: Moments) -> np.ndarray[Any, np.dtype[np.int64]]:

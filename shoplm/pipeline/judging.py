@@ -116,7 +116,6 @@ def evaluate(
     bundle.precision = precision
     with origin(task_, shop, data, mapping, waiting) as source:
         begin = time.perf_counter()
-        recipe = recipe.model_copy(update={"split": recipe.split.settled(source.parted_by)})
         rows = _Rows(source.view, task_, bundle, recipe, split, fitted)
         specs = part.network.specs
         notes = list(source.notes)

@@ -24,7 +24,6 @@ from shoplm.data.consent import learnable
 from shoplm.data.importers.table import read
 from shoplm.data.ingest import TableReport
 from shoplm.data.shop import Shop, View
-from shoplm.data.split import Kind
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
@@ -49,8 +48,6 @@ class Origin:
     view: View
     notes: Sequence[str] = ()
     """What the import of a plain file had to say."""
-    parted_by: Kind = "group"
-    """What parts these rows where no setting says: a plain file's are no shop's, so their group."""
 
 
 @contextlib.contextmanager
@@ -67,7 +64,7 @@ def origin(
     if shop is not None and data is not None:
         raise DataError(f"two sources of rows, --shop {shop} and --data {data}: give only one of them")
     if shop is not None:
-        yield Origin(learnable(shop if isinstance(shop, Shop) else Shop(Path(shop))), parted_by=task.parted_by)
+        yield Origin(learnable(shop if isinstance(shop, Shop) else Shop(Path(shop))))
         return
     assert data is not None
     with tempfile.TemporaryDirectory(prefix="shoplm-") as folder:
@@ -274,7 +271,7 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
             advance(piece.rows)
     if not ids:
         raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; {_lacking(view, task, ())}")
-    progress.say(f"split by {config.split.kind}: {division.report()}")
+    progress.say(f"split by {division.kind}: {division.report()}")
     for line in leaking(view, task, settings, config.where):
         progress.say(line)
     crossing = repeats(view, task, settings, config.split, config.where)

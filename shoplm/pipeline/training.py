@@ -103,8 +103,7 @@ def train(
             task = tasks.get(name)
             with origin(task, shop, data, mapping, waiting) as source:
                 backbone = backbone or load_backbone(config.backbone, config.text)
-                parted = config.model_copy(update={"split": config.split.settled(source.parted_by)})
-                lesson = lesson_of(name, task, source.view, parted, backbone.tokenizer, waiting)
+                lesson = lesson_of(name, task, source.view, config, backbone.tokenizer, waiting)
                 before = transfer.answers(host, lesson.tokens) if host else {}
                 run_folder = out / "run" if len(config.tasks) == 1 and not host else out / "run" / name
                 learnt[name] = learn(lesson, config, backbone, run_folder, unfinished, waiting, ancestor)

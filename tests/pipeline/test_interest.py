@@ -172,7 +172,7 @@ def test_a_file_of_shoppers_and_items_is_answered_out_of_the_shop_as_the_moments
     _, _, _, fitted = bundle.part()
     recipe = RunConfig.of(bundle.contents.facts["interest"]["recipe"], "bundle")
     piece = next(
-        preparing.pieces(Shop(sample).view(), task, task.Settings(share=0.2), bundle.contents.backbone.tokenizer, recipe.split.settled("time"), None,
+        preparing.pieces(Shop(sample).view(), task, task.Settings(share=0.2), bundle.contents.backbone.tokenizer, recipe.split, None,
                          names=fitted.features.names)
     )  # fmt: skip
     from shoplm.pipeline.bundle import beside

@@ -216,6 +216,8 @@ def _limits(metadata: Iterable[Any]) -> Iterable[str]:
 def _default(value: Any) -> str:
     if value is None or value == ():
         return "-"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -268,7 +268,7 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the backbone for tasks (sentiment, intent) and write a bundle.
+    """Fine-tune the backbone for tasks (interest, sentiment, intent) and write a bundle.
 
     Settings: epochs batch_size max_length learning_rate optimizer weight_decay warmup schedule seed
     patience layers r lora_alpha … as KEY=VALUE.
@@ -440,7 +440,8 @@ def evaluate(
         examples=0 if as_json else 3, precision=precision, progress=Terminal(),
     )  # fmt: skip
     page = judging.report(found, loaded)
-    _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, "--text", "…"))
+    asks = ["--data", "FILE", "--shop", shop] if shop and loaded.part(found.task)[1].keys else ["--text", "…"]
+    _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, *asks))
 
 
 @main.command()
@@ -450,7 +451,10 @@ def evaluate(
 @click.option("--text", "texts", multiple=True, help="A text to answer; may be given several times.")
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS")
 @click.option("--out", type=FILE, help="Write answers there (.csv, .jsonl or .parquet) instead of to stdout.")
-def predict(bundle: Path, name: str | None, data: Path | None, texts: tuple[str, ...], pairs: tuple[str, ...], out: Path | None) -> None:
+@click.option("--shop", type=FOLDER, help="Where a task finds histories and products; FILE then names user_id and item_id.")
+def predict(
+    bundle: Path, name: str | None, data: Path | None, texts: tuple[str, ...], pairs: tuple[str, ...], out: Path | None, shop: Path | None
+) -> None:
     """Answer texts, or every row of a file, in order."""
     from shoplm.pipeline.bundle import load
     from shoplm.pipeline.predicting import predict_file
@@ -460,10 +464,12 @@ def predict(bundle: Path, name: str | None, data: Path | None, texts: tuple[str,
         raise DataError("nothing to answer: give --data FILE or --text '…'")
     if data is not None and texts:
         raise DataError(f"two sources of texts, --data {data} and --text: give only one of them")
+    if shop is not None and data is None:
+        raise DataError(f"--shop {shop}: tells about the shoppers and items of --data FILE; a --text has neither")
     loaded = load(bundle)
     task = (name,) if name else ()
     if data is not None:
-        count = predict_file(loaded, name, data, out, _pairs(pairs), Terminal())
+        count = predict_file(loaded, name, data, out, _pairs(pairs), Terminal(), shop)
         click.echo(f"{count:,} answers{f' in {out}' if out else ''}\nnext: {_typed('evaluate', bundle, *task, '--data', data)}", err=True)
         return
     for row in loaded.predict(list(texts), name):

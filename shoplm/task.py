@@ -22,8 +22,10 @@ import pyarrow as pa
 from shoplm.config import Config
 from shoplm.data.context import Context
 from shoplm.data.shop import View
+from shoplm.data.split import Kind
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.heads import HeadSpec
+from shoplm.text.features import Features
 from shoplm.text.render import Prompt
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -51,9 +53,17 @@ class Moments:
     """string (M): what the data says; None where it says nothing."""
     slices: Mapping[str, pa.Array] = field(default_factory=dict)
     """string (M) each: named cuts by which a report is broken down."""
+    asked: pa.Table | None = None
+    """Rows of the subject table, with ``_id``, that are asked about where the part itself has no such rows: ``row`` then points here."""
+    seen: Mapping[str, pa.Array] = field(default_factory=dict)
+    """string (M) each: keys by which a report tells cold rows (no train row had the key) from warm ones."""
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def subject(self, part: View) -> pa.Table:
+        """The rows that ``row`` points into, with ``_id``."""
+        return part.table if self.asked is None else self.asked
 
     def take(self, indices: IntArray) -> Moments:
         """The moments at ``indices``, in that order."""
@@ -66,6 +76,7 @@ class Moments:
             group=self.group.take(at),
             split=None if self.split is None else self.split.take(at),
             slices={name: column.take(at) for name, column in self.slices.items()},
+            seen={name: column.take(at) for name, column in self.seen.items()},
         )
 
 
@@ -122,6 +133,12 @@ class Fitted(Config):
     """For each head that was calibrated one for all its logits, or, of labels that are independent, one a label."""
     words: Mapping[str, str] = {}
     """Settings that the answer depends on, and notes in words."""
+    features: Features = Features()
+    """How the prompts' features are read; the pipeline fits them before ``heads`` is asked."""
+
+    def saved(self) -> str:
+        """As ``fitted/<task>.json`` holds it: features only where there are any."""
+        return self.model_dump_json(indent=1, exclude=None if self.features.width else {"features"})
 
 
 @dataclass(frozen=True)
@@ -191,11 +208,23 @@ class Task(ABC):
     subject: ClassVar[str]
     """The table whose rows are asked about."""
     needs: ClassVar[tuple[str, ...]]
-    """The tables it reads."""
+    """The tables it reads: the subject, and products or users where a context is to hold what was known of them."""
+    acts: ClassVar[tuple[str, ...]] = ()
+    """Names of the events that make a context's history; none = no histories. It then needs ``events``."""
+    last: ClassVar[int] = 50
+    """The most acts of a history."""
+    features: ClassVar[tuple[str, ...]] = ()
+    """The prompt's features that heads read where the settings' own ``features`` names none."""
+    parted_by: ClassVar[Kind] = "group"
+    """What parts a shop's rows where ``split.kind`` says nothing."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the subject table whose words the backbone reads: a plain file has at least one of them."""
+    keys: ClassVar[tuple[str, ...]] = ()
+    """Columns of the subject table that lead into a shop: rows with them may be answered with its histories and facts."""
     fields: ClassVar[Mapping[str, str]] = {}
     """Columns of a plain file -> columns of the subject table (others keep their names)."""
+    plain: ClassVar[tuple[str, ...]] = ()
+    """Columns that only a plain file has, such as a label: the contract does not name them."""
     defaults: ClassVar[Mapping[str, str]] = {}
     """Values for required columns of the subject table that a plain file may lack."""
     Settings: ClassVar[type[Config]]
@@ -234,6 +263,17 @@ class Task(ABC):
     @abstractmethod
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The answers that these scores mean."""
+
+
+def walked(task: Task, settings: Any) -> str:
+    """The table whose parts ``moments`` sees: the subject's own, unless the task's settings name another as their ``table``."""
+    return getattr(settings, "table", None) or task.subject
+
+
+def features_of(task: Task, settings: Any) -> tuple[str, ...]:
+    """The prompt's features that heads are to read: those that the settings' ``features`` name, else the task's own."""
+    named = getattr(settings, "features", None)
+    return task.features if named is None else tuple(named)
 
 
 def names() -> tuple[str, ...]:

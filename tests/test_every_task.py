@@ -18,11 +18,17 @@ from shoplm.data import contract
 from shoplm.data.context import as_of
 from shoplm.errors import ConfigError, DataError
 from shoplm.task import Fitted, Task
+from shoplm.text.features import Features
 
 TEXTS = ["where is my order", "", "the dress is lovely, soft and warm " * 9, "😀 鞋子很好", "refund me please", "x", "never again", None]
 FITTED = {
     "sentiment": Fitted(labels={"label": ["negative", "neutral", "positive"]}, numbers={"low": 1.0, "high": 5.0}, words={"target": ""}),
     "intent": Fitted(labels={"intent": ["cancel", "refund", "track"]}),
+    "interest": Fitted(
+        labels={"interest": ["no", "yes"]},
+        numbers={"low": 1.0, "high": 5.0, "slope": 0.7, "offset": -0.4},
+        features=Features.fit({"item_price": pa.array([1.0, 2.0, 5.0, None]), "list": pa.array(["a"] * 5 + ["b"] * 5)}),
+    ),
 }
 
 
@@ -44,7 +50,7 @@ def bundle(name, fresh):
     backbone = fresh("bert", 24)
     torch.manual_seed(0)
     network = Network(backbone, tasks.get(name).heads(FITTED[name]), attach(backbone, AdapterConfig(), name)).eval()
-    part = TaskPart(network, "full", FITTED[name].model_dump_json())
+    part = TaskPart(network, "full", FITTED[name].saved())
     return Bundle(Contents(backbone, True, {name: part}, {}, {}, "# card\n"))
 
 
@@ -61,7 +67,9 @@ def close(left, right):
         assert one.keys() == other.keys()
         for key, value in one.items():
             if isinstance(value, float):
-                assert value == pytest.approx(other[key], abs=2e-2 if key == "stars" else 2e-4)  # answers are rounded to 2 and to 4 places
+                assert value == pytest.approx(
+                    other[key], abs=2e-2 if key in ("stars", "rating") else 2e-4
+                )  # answers are rounded to 2 and to 4 places
             else:
                 assert value == other[key]
 
@@ -83,7 +91,11 @@ def test_its_form_is_filled_in(name):
     assert task.judge_by in task.metrics
     assert issubclass(task.Settings, Config)
     columns = contract.TABLES[task.subject].by_name
-    assert set(task.fields.values()) <= set(columns)
+    assert set(task.fields.values()) <= {*columns, *task.plain}
+    assert not set(task.plain) & set(columns)
+    assert set(task.reads) <= {*columns, *task.plain}
+    assert {*task.keys} <= set(columns)
+    assert not task.acts or "events" in task.needs
     assert set(task.defaults) <= set(columns)
     assert not vars(task)  # stateless
 

@@ -7,7 +7,7 @@ lists hold what lies strictly before the moment, values that change (price, stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +33,8 @@ LINKS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "relations": (("item_id", "head"), ("id", "head"), ("user_id", "head")),
 }
 """For each table of facts, which column of a subject meets which of its own; the first that the subject has."""
+HELD = 64
+"""Columns of histories that are kept for the next context."""
 SINGLE = ("products", "users")
 """Facts of which a subject has one row; of the others it has a list."""
 
@@ -73,6 +75,10 @@ class Row:
         place = self._table.schema.get_field_index(CHANGED)
         since = self._table.column(place)[self._at].as_py() if place >= 0 else None
         return since is not None and since <= now_us
+
+    def get(self, name: str) -> Any:
+        """As ``row.name``, but None too where the table has no such column."""
+        return self[name] if name in self._table.schema.names else None
 
     def __repr__(self) -> str:
         return f"Row({self.plain()!r})"
@@ -116,11 +122,23 @@ class Context:
     now_us: int = 0
     facts: Mapping[str, tuple[pa.Table, int, int]] = field(default_factory=dict)
     price: tuple[pa.Table, int] | None = None
+    held: dict[tuple[str, int, int], list[Any]] = field(default_factory=dict, repr=False, compare=False)
+    """Histories read lately, shared by neighbours: an item beside another in a list has the same."""
 
     @property
     def history(self) -> list[Row]:
         """The subject's shopper's last acts strictly before the moment, oldest first."""
         return [Row(self.acts, at, contract.EVENTS) for at in range(self.start, self.stop)]
+
+    def acted(self, column: str) -> Sequence[Any]:
+        """One column of the history, oldest first; faster than going through its rows. Empty where the acts lack the column."""
+        key = (column, self.start, self.stop)
+        if key not in self.held:
+            place = self.acts.schema.get_field_index(column)
+            if len(self.held) >= HELD:
+                self.held.clear()
+            self.held[key] = self.acts.column(place).slice(self.start, self.stop - self.start).to_pylist() if place >= 0 else []
+        return self.held[key]
 
     def known(self, table: str) -> list[Row]:
         """The rows of ``table`` that belong to the subject and were known, oldest first; of products and users at most one."""
@@ -182,6 +200,7 @@ class Contexts:
     at_us: Int64
     facts: Mapping[str, Facts] = field(default_factory=dict)
     prices: Facts | None = None
+    held: dict[tuple[str, int, int], list[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -194,7 +213,7 @@ class Contexts:
         seen = self.prices
         price = (seen.rows, int(seen.stop[at]) - 1) if seen is not None and seen.stop[at] > seen.start[at] else None
         subject = Row(self.subject, at, self.declared)
-        return Context(subject, self.acts, int(self.start[at]), int(self.stop[at]), int(self.at_us[at]), facts, price)
+        return Context(subject, self.acts, int(self.start[at]), int(self.stop[at]), int(self.at_us[at]), facts, price, self.held)
 
     def __iter__(self) -> Iterator[Context]:
         return (self[i] for i in range(len(self)))
@@ -250,10 +269,10 @@ def as_of(
         raise ValueError(f"last is {last}, expected 0 or more")
     asked = subject.take(pa.array(row, pa.int64())).combine_chunks()
     cut = _known(asked, at_us, table)
-    beside = {name: _facts(name, rows, _met(name, asked, table), at_us) for name, rows in facts.items()}
+    beside = {name: _facts(name, rows, met(name, asked, table), at_us) for name, rows in facts.items()}
     prices = None
     if "products" in facts and events is not None and {"item_id", "price"} <= set(events.schema.names):
-        item, _ = _met("products", asked, table)
+        item, _ = met("products", asked, table)
         shown = _acts(events.filter(pc.and_(pc.is_valid(events["price"]), pc.is_valid(events["item_id"]))), "item_id")
         prices = Facts(shown.with_times(), *before(shown, item, at_us))
     nothing = np.zeros(len(row), np.int64)
@@ -295,8 +314,12 @@ def _after(rows: pa.Table, clock: str | None, at_us: Int64) -> pa.Array | None:
     return late.combine_chunks() if isinstance(late, pa.ChunkedArray) else late
 
 
-def _met(name: str, asked: pa.Table, table: contract.Table) -> tuple[pa.ChunkedArray, str]:
-    """Which key of the facts each subject asks for, and the facts' own column of it."""
+def met(name: str, asked: pa.Table, table: contract.Table) -> tuple[pa.ChunkedArray, str]:
+    """Which key of the facts each subject asks for, and the facts' own column of it.
+
+    Raises:
+        ValueError: no column leads from the subject to the table ``name``.
+    """
     if name not in LINKS:
         raise ValueError(f"facts: no subject leads to `{name}`; there is {', '.join(LINKS)}")
     for ours, theirs in LINKS[name]:

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -39,9 +40,10 @@ class View:
         where: str | None,
         con: duckdb.DuckDBPyConnection,
         part: tuple[str, pa.Table] | None,
+        whole: View | None = None,
     ) -> None:
         self._sights, self._manifest, self._where = sights, manifest, where
-        self._con, self._part = con, part
+        self._con, self._part, self._whole = con, part, whole
         self._lock = threading.Lock()
         self._ready: set[str] = set()
         self._barred: dict[tuple[str, str], str] = {}
@@ -80,6 +82,11 @@ class View:
         return self._manifest.data_version
 
     @property
+    def whole(self) -> View:
+        """The view that this is a part of, else this one."""
+        return self if self._whole is None else self._whole
+
+    @property
     def table(self) -> pa.Table:
         """The rows of this part, with ``_row`` and ``_id``.
 
@@ -110,8 +117,12 @@ class View:
         names = [column.name for column in contract.table(table).columns] + list(self._attributes(table))
         return [*names, "_row", "_id"] if self._part is not None and self._part[0] == table else names
 
-    def sql(self, query: str) -> pa.Table:
+    def sql(self, query: str, given: Mapping[str, pa.Table] = MappingProxyType({})) -> pa.Table:
         """The answer to one SELECT over the contract's tables; times are ``timestamp[us, UTC]``.
+
+        Args:
+            query: the SELECT.
+            given: tables of the caller's own that it may name, times in them as int64.
 
         Raises:
             DataError: the query is not one SELECT, or DuckDB refuses it; one line with the closest column names.
@@ -126,10 +137,15 @@ class View:
             for name in contract.TABLES:
                 if name not in self._ready and name in query.lower():
                     self._open(name)
+            for name, rows in given.items():
+                self._con.register(name, rows)
             try:
                 answer = self._con.sql(query).to_arrow_table()
             except duckdb.Error as error:
                 raise DataError(f"query: {self._explained(error)}") from None
+            finally:
+                for name in given:
+                    self._con.unregister(name)
         return _utc(answer)
 
     def parts(self, table: str, rows: int = 50_000, where: str | None = None) -> Iterator[View]:
@@ -170,7 +186,7 @@ class View:
         numbers = pa.array(range(whole.num_rows), pa.int64())
         position = whole.schema.get_field_index("_id")
         whole = whole.add_column(position, "_row", numbers)
-        other = View(self._sights, self._manifest, None, self._con.cursor(), (table, whole))
+        other = View(self._sights, self._manifest, None, self._con.cursor(), (table, whole), self.whole)
         other._barred = self._barred
         return other
 

@@ -33,6 +33,8 @@ class Choice:
     """Label smoothing in [0, 1): that share of the target is spread evenly over all labels."""
     weight: float = 1.0
     """How much this head's loss counts beside the others'."""
+    features: int = 0
+    """F, the numbers beside the text that it reads (``text.features``); 0 = the text alone."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Labels:
 
     labels: tuple[str, ...]
     weight: float = 1.0
+    features: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Score:
     high: float = 1.0
     """The range of a regression: learnt on [0, 1], answered in its own unit."""
     weight: float = 1.0
+    features: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class States:
     """(B, D)"""
     vocabulary: Tensor
     """(V, D) the input embeddings."""
+    features: Tensor | None = None
+    """(B, F) what stands beside the text."""
 
 
 class Head(nn.Module, ABC):
@@ -123,6 +129,31 @@ class Head(nn.Module, ABC):
         """Summed loss and the weight that was counted; ``weight`` is (B)."""
 
 
+class Beside(nn.Module):
+    """(B, D) and (B, F) -> (B, C): what numbers beside the text add to the logits, by themselves and together with the text.
+
+    It starts by adding nothing, so a head begins with what the backbone knows.
+    """
+
+    HIDDEN = 64
+
+    def __init__(self, features: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.numbers = nn.Linear(features, self.HIDDEN)
+        self.text = nn.Linear(width, self.HIDDEN, bias=False)
+        self.both = nn.Linear(self.HIDDEN, outputs, bias=False)
+        self.alone = nn.Linear(features, outputs, bias=False)
+        nn.init.zeros_(self.both.weight)
+        nn.init.zeros_(self.alone.weight)
+
+    def forward(self, states: States) -> Tensor:
+        """(B, C) to be added to the logits."""
+        assert states.features is not None, "this head reads features, and the batch has none"
+        met = F.gelu(self.numbers(states.features) + self.text(_of_unit_entries(states.pooled)))
+        added: Tensor = self.both(met) + self.alone(states.features)
+        return added
+
+
 class ChoiceHead(Head):
     """(B, D) -> (B, C): how near a row's direction is to each label's, times a learnt sharpness.
 
@@ -138,12 +169,13 @@ class ChoiceHead(Head):
         self.weight = nn.Parameter(F.normalize(torch.randn(len(spec.labels), width)))
         self.bias = nn.Parameter(torch.zeros(len(spec.labels)))
         self.scale = nn.Parameter(torch.tensor(self.SHARPNESS))
+        self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
 
     def forward(self, states: States) -> Tensor:
         """Logits (B, C)."""
         row, label = F.normalize(states.pooled.float(), dim=-1), F.normalize(self.weight, dim=-1)
         logits: Tensor = self.scale * F.linear(row, label) + self.bias
-        return logits
+        return logits if self.beside is None else logits + self.beside(states)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:
@@ -181,11 +213,12 @@ class LabelsHead(Head):
         self.out = nn.Linear(width, len(spec.labels))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
 
     def forward(self, states: States) -> Tensor:
         """Logits (B, C)."""
         logits: Tensor = self.out(_of_unit_entries(states.pooled))
-        return logits
+        return logits if self.beside is None else logits + self.beside(states)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (shares need no rows)
@@ -221,11 +254,12 @@ class ScoreHead(Head):
         self.out = nn.Linear(width, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.beside = Beside(spec.features, width, 1) if spec.features else None
 
     def forward(self, states: States) -> Tensor:
         """(B): a logit, or a number on the range scaled to [0, 1] (not clamped)."""
-        logit: Tensor = self.out(_of_unit_entries(states.pooled)).squeeze(-1)
-        return logit
+        logit: Tensor = self.out(_of_unit_entries(states.pooled))
+        return (logit if self.beside is None else logit + self.beside(states)).squeeze(-1)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (a mean needs no rows)
@@ -371,7 +405,10 @@ def answer(spec: HeadSpec, logits: Tensor) -> npt.NDArray[np.float32]:
 def plain(spec: HeadSpec) -> dict[str, Any]:
     """A spec as plain values, for a bundle's ``config.json``."""
     head = next(name for name, kind in KINDS.items() if isinstance(spec, kind))
-    return {"head": head, **asdict(spec)}
+    values = asdict(spec)
+    if not values.get("features", True):
+        del values["features"]  # a head of the text alone is written as it always was
+    return {"head": head, **values}
 
 
 def from_plain(values: Mapping[str, Any], where: str) -> HeadSpec:

@@ -67,7 +67,8 @@ class Network(nn.Module):
             pooled = hidden[:, 0]  # already pooled: one vector stands for the row
         else:
             pooled = pool(hidden, mask, self.backbone.pooling)
-        return States(hidden, pooled, self.backbone.vocabulary)
+        features = None if batch.features is None else torch.from_numpy(batch.features)
+        return States(hidden, pooled, self.backbone.vocabulary, features)
 
     def forward(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tensor]:
         """The logits of every head."""

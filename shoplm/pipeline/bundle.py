@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from shoplm import task as tasks
 from shoplm.data import contract
-from shoplm.data.context import as_of
+from shoplm.data.consent import learnable
+from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model import adapters, heads
 from shoplm.model import bundle as files
@@ -21,7 +25,9 @@ from shoplm.model.bundle import Contents, TaskPart
 from shoplm.model.heads import Choice, Labels
 from shoplm.model.network import Network
 from shoplm.model.precision import Precision, autocast
+from shoplm.pipeline.knowing import Knowing
 from shoplm.task import Answer, Fitted, Scores, Task
+from shoplm.text.features import Features, gathered
 from shoplm.text.tokenize import Tokens
 from shoplm.train.plan import cut as cut_batches
 from shoplm.train.trunk import Trunk
@@ -62,17 +68,18 @@ class Bundle:
         name, part = files.part_of(self.contents, name, str(self.place or "bundle"))
         return name, tasks.get(name), part, Fitted.model_validate_json(part.fitted)
 
-    def predict(self, data: Any, task: str | None = None) -> list[dict[str, Any]]:
+    def predict(self, data: Any, task: str | None = None, shop: Any = None) -> list[dict[str, Any]]:
         """Answers, one a row and in the same order.
 
         Args:
             data: texts, or a pandas, polars or pyarrow table with the task's columns.
             task: which task; may be left out when the bundle has one.
+            shop: a ``Shop`` or its path, from which a task that needs them takes histories and facts.
 
         Raises:
             DataError: the data has no column that the task reads.
         """
-        return self.answer(data, task).rows()
+        return self.answer(data, task, shop).rows()
 
     def predict_proba(self, data: Any, task: str | None = None) -> npt.NDArray[np.float32]:
         """(M, C) probabilities of the task's first classes, in the order of ``labels``.
@@ -108,20 +115,26 @@ class Bundle:
             raise DataError(f"score: {len(chosen)} rows and {len(labels)} true labels; give one label a row")
         return float((labels == chosen).mean())
 
-    def answer(self, data: Any, task: str | None = None) -> Answer:
+    def answer(self, data: Any, task: str | None = None, shop: Any = None) -> Answer:
         """As ``predict``, columnar and with every probability."""
         _, task_, _, fitted = self.part(task)
-        return task_.answer(self.scores(subject_rows(task_, data), task), fitted)
+        return task_.answer(self.scores(subject_rows(task_, data, fitted.features.names), task, shop), fitted)
 
-    def scores(self, subject: pa.Table, task: str | None = None) -> Scores:
-        """What the heads say about rows of the subject table (contract columns)."""
-        name, task_, part, _ = self.part(task)
+    def scores(self, subject: pa.Table, task: str | None = None, shop: Any = None) -> Scores:
+        """What the heads say about rows of the subject table (contract columns, and the task's own of a plain file).
+
+        With a shop, a row is asked about at its own time, and one without a time after all that the shop knows.
+        """
+        name, task_, part, fitted = self.part(task)
         rows = np.arange(len(subject), dtype=np.int64)
-        contexts = as_of(subject, rows, np.full(len(rows), np.iinfo(np.int64).max), contract.TABLES[task_.subject])
+        view = None if shop is None else learnable(shop if isinstance(shop, Shop) else Shop(Path(shop)))
+        at_us, knowing = _moments(task_, subject, view), Knowing(view, task_)
         found: dict[str, list[Any]] = {}
         for begin in range(0, len(rows), PASS_ROWS):
-            prompts = [task_.prompt(contexts[at]) for at in range(begin, min(begin + PASS_ROWS, len(rows)))]
+            contexts = knowing.contexts(subject, rows[begin : begin + PASS_ROWS], at_us[begin : begin + PASS_ROWS])
+            prompts = [task_.prompt(contexts[at]) for at in range(len(contexts))]
             tokens = self.contents.backbone.tokenizer.encode(prompts)
+            tokens = beside(tokens, fitted.features, gathered(prompts, fitted.features.names))
             for head, values in self.read(name, tokens).values.items():
                 found.setdefault(head, []).append(values)
         if not len(rows):
@@ -191,8 +204,30 @@ def run(
     return Scores(found)
 
 
-def subject_rows(task: Task, data: Any) -> pa.Table:
-    """Texts or a table of any kind as rows of the subject table: contract columns, in the same order, nothing dropped.
+def beside(tokens: Tokens, features: Features, columns: Mapping[str, pa.Array]) -> Tokens:
+    """The same sequences with what stands beside them, as a bundle's heads read it; nothing, where they read nothing."""
+    return replace(tokens, features=features.encode(columns, len(tokens)) if features.width else None)
+
+
+def _moments(task: Task, subject: pa.Table, view: View | None) -> npt.NDArray[np.int64]:
+    """(rows,) when each row is asked about: with a shop at its own time, else after the shop's newest event; without one after all times."""
+    after = np.full(len(subject), np.iinfo(np.int64).max)
+    clock = contract.TABLES[task.subject].clock
+    if view is None:
+        return after
+    newest = view.sql("select epoch_us(max(event_time)) as at from events")["at"][0].as_py() if view.has("events") else None
+    after[:] = (newest if newest is not None else time.time_ns() // 1000) + 1
+    if clock is None:
+        return after
+    own = np.asarray(pc.fill_null(subject[clock].cast(pa.int64()), np.iinfo(np.int64).max), np.int64)
+    return np.where(own == np.iinfo(np.int64).max, after, own)
+
+
+def subject_rows(task: Task, data: Any, features: Sequence[str] = ()) -> pa.Table:
+    """Texts or a table of any kind as rows of the subject table, in the same order, nothing dropped.
+
+    Returns:
+        The contract's columns, the task's own of a plain file, and the named features where they are there.
 
     Raises:
         DataError: no column that the task reads.
@@ -208,19 +243,41 @@ def subject_rows(task: Task, data: Any) -> pa.Table:
         names = {}
         for name in given.column_names:
             low = name.strip().lower()
-            names[name] = low if low in table.by_name else task.fields.get(low, low)
+            names[name] = low if low in table.by_name or low in task.plain else task.fields.get(low, low)
         given = given.select(list(dict.fromkeys({target: name for name, target in reversed(names.items())}.values())))
         given = given.rename_columns([names[name] for name in given.column_names])
-        readable = {main, "title", "body", "content"} & set(table.by_name)
+        readable = {main, *task.reads, *task.keys}
         if not readable & set(given.column_names):
             raise DataError(f"no column that `{task.subject}` reads; expected `{word}`, {did_you_mean(word, names)}")
-    columns = []
+    columns: dict[str, Any] = {}
     for column in table.columns:
-        if column.name in given.column_names and pa.types.is_string(column.type):
-            columns.append(given[column.name].cast(pa.string()))
+        there = column.name in given.column_names
+        if there and pa.types.is_string(column.type):
+            columns[column.name] = given[column.name].cast(pa.string())
+        elif there and column.name == table.clock and task.keys:
+            columns[column.name] = _times(given[column.name])
         else:
-            columns.append(pa.nulls(len(given), column.type))
-    return pa.table(columns, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
+            columns[column.name] = pa.nulls(len(given), column.type)
+    for name in task.plain:
+        columns[name] = given[name].cast(pa.string()) if name in given.column_names else pa.nulls(len(given), pa.string())
+    for name in features:
+        if name in given.column_names:
+            columns[name] = given[name] if pa.types.is_string(given[name].type) else given[name].cast(pa.float64())
+    return pa.table(columns)
+
+
+def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as the contract stores them; text in RFC 3339.
+
+    Raises:
+        DataError: a text is no time.
+    """
+    try:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return column.cast(pa.timestamp("us", tz="UTC"))
+        return column.cast(contract.TIME)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"a time cannot be read ({str(error).splitlines()[0]}); write such as 2024-06-01T12:00:00Z") from None
 
 
 def as_arrow(data: Any) -> pa.Table:

@@ -30,8 +30,8 @@ class SplitConfig(Config):
     test: float = pydantic.Field(default=0.1, ge=0, lt=1)
     """Share of the rows that are judged once, at the end."""
     split_seed: int = 0
-    kind: Kind = "group"
-    """What parts the rows: ``group`` (equal texts stay together), ``near`` (nearly equal ones too), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``."""
+    kind: Kind | None = None
+    """What parts the rows: ``group`` (equal texts stay together), ``near`` (nearly equal ones too), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``; None = ``group``, or what the task says of a shop's rows (``interest``: ``time``)."""
     held_out: str | None = None
     """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
 

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from shoplm.data import contract, leaks, near, split
 from shoplm.data.leaks import Crossing
 from shoplm.data.shop import View
-from shoplm.data.split import SplitReport, Words
+from shoplm.data.split import Kind, SplitReport, Words
 from shoplm.pipeline.config import SplitConfig
-from shoplm.task import Moments, Task
+from shoplm.task import Moments, Task, walked
 
 _COLUMNS = {"shopper": "user_id", "leave_one_out": "user_id", "cold_items": "item_id", "source": "source"}
 
@@ -47,15 +47,19 @@ class Division:
 
     @staticmethod
     def of(view: View, task: Subject, settings: Any, config: SplitConfig, where: str | None, rows: int) -> Division:
-        """The division that ``config`` asks for.
+        """The division that ``config`` asks for; where it names no kind, a task's own for rows that are put together from a shop.
 
         Raises:
             DataError: the rows cannot be parted so: no times, one source only.
         """
+        if config.kind is None:
+            own = task.parted_by if isinstance(task, Task) and not reads_texts(task, view) else "group"
+            config = config.model_copy(update={"kind": own})
         if config.kind not in ("near", "time", "leave_one_out", "source"):
             return Division(config, None)
         keys, times, sketches = [pa.array([], pa.string())], [np.zeros(0, np.int64)], []
-        for part in view.parts(task.subject, rows=rows, where=where):
+        table = walked(task, settings) if isinstance(task, Task) else task.subject
+        for part in view.parts(table, rows=rows, where=where):
             moments = task.moments(part, settings)
             if len(moments):
                 key = _key(config, part, moments)
@@ -76,6 +80,11 @@ class Division:
             return Division(config, split.by_source(key, config.split_seed, config.held_out, config.valid))
         return Division(config, split.leave_one_out(key, at_us))
 
+    @property
+    def kind(self) -> Kind:
+        """What parts the rows."""
+        return self._config.kind or "group"
+
     def words(self, part: View, moments: Moments) -> Words:
         """(moments,) the splits of the next part."""
         key, config = _key(self._config, part, moments), self._config
@@ -92,7 +101,7 @@ class Division:
         """Counts and leak check of all that was handed out."""
         words = np.concatenate([one for one, _, _ in self._seen] or [np.array([], "<U5")])
         keys = pa.concat_arrays([key for _, key, _ in self._seen] or [pa.array([], pa.string())])
-        return SplitReport.of(words, keys, self._config.kind, np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
+        return SplitReport.of(words, keys, self.kind, np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))
 
 
 def _times(moments: Moments) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -120,14 +129,14 @@ def _first_of(digests: pa.Array, group: near.Groups) -> pa.Array:
 
 def _key(config: SplitConfig, part: View, moments: Moments) -> pa.Array:
     """What may not stand on two sides; a row of nobody is a key of its own."""
-    name = _COLUMNS.get(config.kind)
-    if name is None or name not in part.table.schema.names:
+    name, rows = _COLUMNS.get(config.kind or "group"), moments.subject(part)
+    if name is None or name not in rows.schema.names:
         found = moments.group
     else:
         found = (
-            pc.coalesce(part.table[name], part.table["_id"]).take(moments.row)
+            pc.coalesce(rows[name], rows["_id"]).take(moments.row)
             if config.kind in ("shopper", "cold_items")
-            else part.table[name].take(moments.row)
+            else rows[name].take(moments.row)
         )
     whole = found.cast(pa.string())
     return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
@@ -171,11 +180,21 @@ class Repeats:
         return f"{said}: they may have been learnt by heart" + (f"; only the first {TEXTS:,} were compared" if self.texts == TEXTS else "")
 
 
+def reads_texts(task: Task, view: View) -> bool:
+    """Do the subject's own rows hold what is read? Else it is put together from other tables, and equal texts are no copies."""
+    return bool(set(task.reads) & set(view.columns(task.subject)))
+
+
 def repeats(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None) -> Repeats:
-    """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs."""
+    """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs.
+
+    Nothing where the rows hold no texts of their own.
+    """
+    if not reads_texts(task, view):
+        return Repeats(task.subject, 0, Crossing(), ())
     division = Division.of(view, task, settings, config, where, LOOKED_AT)
     sketches, splits, numbers, start, left = [], [np.array([], "<U5")], [np.zeros(0, np.int64)], 1, TEXTS
-    for part in view.parts(task.subject, rows=LOOKED_AT, where=where):
+    for part in view.parts(walked(task, settings), rows=LOOKED_AT, where=where):
         moments = task.moments(part, settings)
         if len(moments):
             splits.append(division.words(part, moments)[:left])
@@ -204,9 +223,9 @@ def leaking(view: View, task: Task, settings: Any, where: str | None) -> list[st
         task.reads
     )
     found: dict[str, str] = {}
-    for part in view.parts(task.subject, rows=LOOKED_AT, where=where):
+    for part in view.parts(walked(task, settings), rows=LOOKED_AT, where=where):
         moments = task.moments(part, settings)
-        rows = part.table.take(moments.row)
+        rows = moments.subject(part).take(moments.row)
         for name, target in moments.targets.items():
             for leak in leaks.suspects(rows, target, name, table, own):
                 found.setdefault(leak.column, f"leak: {task.subject}: {leak}; do not use it to choose rows or as a feature")

@@ -20,7 +20,7 @@ from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
 from shoplm.evaluate.shop_page import ShopPage, write_page
 from shoplm.pipeline.config import SplitConfig
-from shoplm.pipeline.dividing import LOOKED_AT, repeats
+from shoplm.pipeline.dividing import LOOKED_AT, reads_texts, repeats
 
 _TARGETS: Mapping[str, tuple[str, ...]] = {
     "reviews": ("rating",), "chats": ("intent", "csat"), "ads": ("clicked", "converted"), "orders": ("status",),
@@ -159,7 +159,7 @@ def _leaks(view: View, name: str) -> list[Finding]:
 
 def _repeats(view: View, tables: Sequence[str]) -> list[Finding]:
     """Texts that would stand in two splits if a task were trained now, with no setting of its own; one task speaks for a table."""
-    reading = {tasks.get(name).subject: tasks.get(name) for name in reversed(tasks.names()) if tasks.get(name).reads}
+    reading = {one.subject: one for one in map(tasks.get, reversed(tasks.names())) if reads_texts(one, view)}
     found = []
     for name in tables:
         task = reading.get(name)

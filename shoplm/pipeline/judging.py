@@ -6,7 +6,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from shoplm.evaluate.words import moved
 from shoplm.model.heads import Choice, HeadSpec, Score
 from shoplm.model.precision import Precision
 from shoplm.pipeline import describe
-from shoplm.pipeline.bundle import Bundle
+from shoplm.pipeline.bundle import Bundle, beside
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import TEXTS_KEPT, Piece, encode, moments_of, origin, pieces
 from shoplm.pipeline.progress import Progress, Silent
-from shoplm.task import Fitted, Metric, Scores, Task
+from shoplm.task import Fitted, Metric, Scores, Task, walked
 from shoplm.train.journal import Journal, machine
 
 SPLITS = ("train", "valid", "test", "all")
@@ -140,7 +140,7 @@ def evaluate(
     bundle.precision = precision
     with origin(task_, shop, data, mapping, waiting) as source:
         begin = time.perf_counter()
-        rows = _Rows(source.view, task_, bundle, recipe, split)
+        rows = _Rows(source.view, task_, bundle, recipe, split, fitted)
         specs = part.network.specs
         notes = list(source.notes)
         known = rows.known(specs, notes)
@@ -149,9 +149,9 @@ def evaluate(
         plain, before = uncalibrated(fitted), None
         theirs: dict[str, Judge] = {}
         shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-        with waiting.bar(f"{name}: judging", source.view.rows(task_.subject)) as advance:
+        with waiting.bar(f"{name}: judging", source.view.rows(walked(task_, rows.settings))) as advance:
             for piece, at in rows.judged():
-                advance(len(piece.ids))
+                advance(piece.rows)
                 if not len(at):
                     continue
                 tokens = piece.tokens.take(at)
@@ -160,6 +160,7 @@ def evaluate(
                 targets = {key: column[at] for key, column in encode(piece.moments.targets, specs).items()}
                 cuts = {
                     **{key: column.take(pa.array(at)) for key, column in piece.moments.slices.items()},
+                    **{key: rows.warmth(key, column.take(pa.array(at))) for key, column in piece.moments.seen.items()},
                     "length": _lengths(tokens.lengths),
                 }
                 ours = ours or judge_of(task_, answer.values, known)
@@ -188,17 +189,25 @@ def evaluate(
 class _Rows:
     """The rows of a view, once to fit baselines and once to be judged."""
 
-    def __init__(self, view: View, task: Task, bundle: Bundle, recipe: RunConfig, split: str) -> None:
+    def __init__(self, view: View, task: Task, bundle: Bundle, recipe: RunConfig, split: str, fitted: Fitted) -> None:
+        self.features, self._taught = fitted.features, dict[str, set[int]]()
         self.view, self.task, self.bundle, self.recipe, self.split = view, task, bundle, recipe, split
         self.settings = task.Settings.of({key: value for key, value in recipe.task.items() if key in task.Settings.model_fields}, "bundle")
 
     def pieces(self) -> Iterator[Piece]:
-        return pieces(self.view, self.task, self.settings, self.bundle.contents.backbone.tokenizer, self.recipe.split, self.recipe.where)
+        tokenizer, split, where = self.bundle.contents.backbone.tokenizer, self.recipe.split, self.recipe.where
+        for piece in pieces(self.view, self.task, self.settings, tokenizer, split, where, names=self.features.names):
+            yield replace(piece, tokens=beside(piece.tokens, self.features, piece.features))
 
     def judged(self) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
         for piece in self.pieces():
             chosen = np.ones(len(piece.ids), bool) if self.split == "all" else piece.split == self.split
             yield piece, np.flatnonzero(chosen).astype(np.int64)
+
+    def warmth(self, name: str, keys: pa.Array) -> list[str]:
+        """(M,) whether a train row had the key; ``known`` must have gone through the rows."""
+        taught = self._taught.get(name, set())
+        return ["nobody" if key is None else "warm" if hash(key) in taught else "cold" for key in keys.to_pylist()]
 
     def known(self, specs: Mapping[str, HeadSpec], notes: list[str]) -> set[str]:
         """The targets of which some row of the split has a value; what the bundle cannot know is noted.
@@ -210,6 +219,8 @@ class _Rows:
         foreign: dict[str, int] = {}
         labels: list[str] = []
         for _, moments, side in moments_of(self.view, self.task, self.settings, self.recipe.split, self.recipe.where):
+            for name, keys in moments.seen.items():
+                self._taught.setdefault(name, set()).update(map(hash, keys.filter(pa.array(side == "train")).drop_null().to_pylist()))
             at = pa.array(np.ones(len(side), bool) if self.split == "all" else side == self.split)
             for name, column in moments.targets.items():
                 given = column.filter(at)
@@ -318,9 +329,9 @@ def _rows_of(
 
 def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:
     """Rows worth looking at, with the words that mattered: sure and right, sure and wrong, unsure."""
-    if not count or not shown:
+    _, task, part, _ = bundle.part(name)
+    if not count or not shown or task.keys:  # an answer that hangs on a shop's tables too is not moved by its words alone
         return []
-    _, _, part, _ = bundle.part(name)
     head, spec = next((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice))
     known = [row for row in shown if row[2][head] >= 0]
     sure = sorted(known, key=lambda row: -float(row[1]["probability"]))

@@ -43,7 +43,7 @@ class Learnt:
     def part(self) -> TaskPart:
         """What goes into the bundle."""
         self.study.network.eval()
-        return TaskPart(self.study.network, self.study.config.adapter.method, self.fitted.model_dump_json(indent=1))
+        return TaskPart(self.study.network, self.study.config.adapter.method, self.fitted.saved())
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared, encode, prepare, refuse_unseen
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Fitted, Task
+from shoplm.text.features import Features
 from shoplm.text.tokenize import Tokenizer, Tokens
 
 FOLDS = 5
@@ -87,6 +88,12 @@ def lesson_of(name: str, task: Task, view: View, config: RunConfig, tokenizer: T
             f"give more different texts (equal ones stay together), train rows in the `split` column, or a smaller valid= and test="
         )
     fitted = task.learn({key: column.take(pa.array(train)) for key, column in prepared.targets.items()}, config.settings(name))
+    features = Features.fit({key: column.take(pa.array(train)) for key, column in prepared.features.items()})
+    tokens = prepared.tokens
+    if features.width:
+        fitted = fitted.model_copy(update={"features": features})
+        tokens = replace(tokens, features=features.encode(prepared.features, len(tokens)))
+        progress.say(f"{task.subject}: beside the text {', '.join(features.names)}")
     specs = task.heads(fitted)
     refuse_unseen(prepared, specs, task.subject)
     encoded = encode(prepared.targets, specs)
@@ -103,7 +110,7 @@ def lesson_of(name: str, task: Task, view: View, config: RunConfig, tokenizer: T
         prepared,
         fitted,
         specs,
-        prepared.tokens.take(used),
+        tokens.take(used),
         {key: column[used] for key, column in encoded.items()},
         len(train),
     )

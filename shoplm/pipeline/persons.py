@@ -123,7 +123,10 @@ def _held(shop: Shop, task: str, facts: Any, claims: Mapping[str, Mapping[str, t
         view: View = shop.view(version=number)
         if view.data_version != facts["data_version"]:
             return None
-        subject = tasks.get(task).subject
+        form, recipe = tasks.get(task), facts.get("recipe") or {}
+        subject = tasks.walked(
+            form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields})
+        )
         where = persons.condition(claims.get(subject, {}))
         chosen = (facts.get("recipe") or {}).get("where")
         if where is None or not view.has(subject):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from shoplm.data import contract
 from shoplm.data.convert import JSON_MARK
 from shoplm.data.importers.table import read
+from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
 from shoplm.files import whole
 from shoplm.pipeline.bundle import Bundle, load
@@ -30,7 +31,15 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def predict_file(bundle: Bundle, name: str | None, data: Path, out: Path | None, mapping: Mapping[str, str], progress: Progress) -> int:
+def predict_file(
+    bundle: Bundle,
+    name: str | None,
+    data: Path,
+    out: Path | None,
+    mapping: Mapping[str, str],
+    progress: Progress,
+    shop: Path | Shop | None = None,
+) -> int:
     """Answer every row of a csv, jsonl or parquet file; the file's own columns come first, then the answer's.
 
     Args:
@@ -40,6 +49,7 @@ def predict_file(bundle: Bundle, name: str | None, data: Path, out: Path | None,
         out: where the answers go, by its ending; None = JSON lines on stdout.
         mapping: our field -> the file's column.
         progress: who waits.
+        shop: where a task that needs them finds histories and facts; the file then names shoppers and items.
 
     Returns:
         How many rows were answered.
@@ -56,10 +66,12 @@ def predict_file(bundle: Bundle, name: str | None, data: Path, out: Path | None,
     if out is not None and any((place / "checksums.json").is_file() for place in out.absolute().parents):
         raise DataError(f"--out {out}: lies inside a bundle, which would no longer be as it was written; choose another place")
     _, task, _, _ = bundle.part(name)
-    columns = field_mapping(task, data, mapping)
+    if shop is not None and not task.keys:
+        raise DataError(f"--shop {shop}: this task answers from a row's own words; leave it out")
+    columns = field_mapping(task, data, mapping, task.keys if shop is not None else ())
     schema = _schema(data, task, ending)
     with progress.bar("answering", None) as advance:
-        answers = _answers(bundle, name, data, columns, schema)
+        answers = _answers(bundle, name, data, columns, schema, shop)
         if out is None:
             return sum(_said(table, sys.stdout, advance) for table in answers)
         count = 0
@@ -103,15 +115,17 @@ def _holds(ending: str, kind: pa.DataType) -> bool:
     return not pa.types.is_null(kind)
 
 
-def _answers(bundle: Bundle, name: str | None, data: Path, columns: Mapping[str, str], schema: pa.Schema) -> Iterator[pa.Table]:
-    _, task, _, _ = bundle.part(name)
-    known = contract.TABLES[task.subject].by_name
+def _answers(
+    bundle: Bundle, name: str | None, data: Path, columns: Mapping[str, str], schema: pa.Schema, shop: Path | Shop | None
+) -> Iterator[pa.Table]:
+    _, task, _, fitted = bundle.part(name)
+    known = {*contract.TABLES[task.subject].by_name, *task.plain, *fitted.features.names}
     for chunk in read([data], task.subject):
         rows = chunk.rows
         places = {low: column for column in rows.column_names if (low := column.strip().lower()) in known}
         places |= {ours: _named(theirs, rows.column_names) for ours, theirs in columns.items()}
         given = {ours: rows[theirs] for ours, theirs in places.items() if theirs in rows.column_names}
-        answer = bundle.answer(pa.table({**{word: pa.nulls(len(rows), pa.string()) for word in task.reads}, **given}), name)
+        answer = bundle.answer(pa.table({**{word: pa.nulls(len(rows), pa.string()) for word in task.reads}, **given}), name, shop)
         table = pa.table([_as(rows, field) for field in schema], schema=schema)
         for column, values in answer.columns.items():
             table = table.append_column(_free(column, schema.names), pa.array(list(values)))

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ import pyarrow.compute as pc
 
 from shoplm.data import contract
 from shoplm.data.consent import learnable
-from shoplm.data.context import as_of
+from shoplm.data.importers.table import read
 from shoplm.data.ingest import TableReport
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.heads import MISSING, Choice, HeadSpec
 from shoplm.pipeline.config import RunConfig, SplitConfig
-from shoplm.pipeline.dividing import Division, Repeats, leaking, repeats
+from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
+from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.progress import Progress
-from shoplm.task import Moments, Task
+from shoplm.task import Moments, Task, features_of, walked
+from shoplm.text.features import gathered
+from shoplm.text.features import joined as end_to_end
 from shoplm.text.tokenize import Tokenizer, Tokens
 
 PART_ROWS = 20_000
@@ -67,8 +70,12 @@ def origin(
     with tempfile.TemporaryDirectory(prefix="shoplm-") as folder:
         made = Shop(Path(folder) / "shop", create=True)
         wanted = {**field_mapping(task, data, mapping or {})}
-        report = made.import_files(data, table=task.subject, mapping=wanted, defaults=dict(task.defaults))
-        found = report.tables[task.subject]
+        plainly = {theirs: ours for ours, theirs in wanted.items() if ours in task.plain}
+        rest = {ours: theirs for ours, theirs in wanted.items() if ours not in task.plain}
+        with made.transaction() as transaction:
+            chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in read([data], task.subject))
+            transaction.add(chunks, mapping=rest, defaults=dict(task.defaults))
+        found = transaction.report.tables[task.subject]
         if found.quarantined == found.read:
             raise DataError(f"no row can be used, all {found.read:,} are faulty; the first: {found.first_fault}")
         notes = [_became(data, found)] if found.quarantined or found.duplicate or found.updated else []
@@ -78,15 +85,16 @@ def origin(
         yield Origin(made.view(), notes)
 
 
-def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[str, str]:
-    """Which column of a plain file is which of the contract: the user's ``--map`` first, then the task's own field names."""
-    from shoplm.data.importers.table import read
+def field_mapping(task: Task, data: Path, mapping: Mapping[str, str], keys: Sequence[str] = ()) -> dict[str, str]:
+    """Which column of a plain file is which of the contract or of the task: the user's ``--map`` first, then the task's own field names.
 
+    A column of ``keys`` will do in place of a text.
+    """
     first = next(iter(read([data], task.subject)), None)
     if first is not None and first.faults and not len(first.rows):
         raise DataError(f"{data}, {first.faults[0]}")
     theirs = {name.strip().lower(): name for name in (first.rows.column_names if first else ())}
-    ours = set(contract.TABLES[task.subject].by_name)
+    ours = {*contract.TABLES[task.subject].by_name, *task.plain}
     found: dict[str, str] = {}
     for target, source in mapping.items():  # `--map text=review_body`: the left side may be the task's word or the contract's
         name = task.fields.get(target, target)
@@ -104,13 +112,22 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str]) -> dict[st
         if target not in found and target not in theirs and word in theirs and word not in taken and target in ours:
             found[target] = theirs[word]
             taken.add(word)
-    if task.reads and not set(task.reads) & (set(found) | set(theirs)):
+    if task.reads and not {*task.reads, *keys} & (set(found) | set(theirs)):
         words = [word for word, target in task.fields.items() if target in task.reads]
         raise DataError(
             f"{data}: no column with the text of {task.subject}; expected one of {', '.join([*words, *task.reads])}, "
             f"{_seen(words + list(task.reads), theirs.values(), words[0])}"
         )
     return found
+
+
+def _renamed(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """Columns (theirs -> ours) under the task's own names; one that bears such a name already gives way."""
+    if not names:
+        return rows
+    low = {theirs.strip().lower(): ours for theirs, ours in names.items()}
+    kept = [name for name in rows.schema.names if name.strip().lower() in low or name.strip().lower() not in names.values()]
+    return rows.select(kept).rename_columns([low.get(name.strip().lower(), name) for name in kept])
 
 
 def _seen(wanted: Sequence[str], names: Collection[str], word: str) -> str:
@@ -144,6 +161,10 @@ class Piece:
     tokens: Tokens
     texts: Sequence[str]
     split: npt.NDArray[np.str_]
+    rows: int
+    """How many rows of the table these moments and those before them come from, less what earlier pieces said."""
+    features: Mapping[str, pa.Array] = field(default_factory=dict)
+    """(moments,) numbers or words beside the texts, null = missing; ``tokens`` does not hold them yet."""
 
 
 def moments_of(
@@ -151,23 +172,39 @@ def moments_of(
 ) -> Iterator[tuple[View, Moments, npt.NDArray[np.str_]]]:
     """The task's moments part by part with the split of each, in memory that does not grow with the table."""
     division = division or Division.of(view, task, settings, config, where, PART_ROWS)
-    for part in view.parts(task.subject, rows=PART_ROWS, where=where):
+    for part in view.parts(walked(task, settings), rows=PART_ROWS, where=where):
         moments = task.moments(part, settings)
         if len(moments):
             yield part, moments, division.words(part, moments)
 
 
 def pieces(
-    view: View, task: Task, settings: Any, tokenizer: Tokenizer, config: SplitConfig, where: str | None, division: Division | None = None
+    view: View,
+    task: Task,
+    settings: Any,
+    tokenizer: Tokenizer,
+    config: SplitConfig,
+    where: str | None,
+    division: Division | None = None,
+    *,
+    names: Sequence[str],
 ) -> Iterator[Piece]:
-    """The same moments with what the backbone reads about them."""
-    table = contract.TABLES[task.subject]
+    """The same moments with what the backbone reads about them; a part of many moments comes in several pieces.
+
+    ``names`` are the prompt's features that are wanted.
+    """
+    knowing = Knowing(view, task)
     for part, moments, chosen in moments_of(view, task, settings, config, where, division):
-        rows = moments.row.to_numpy(zero_copy_only=False)
-        contexts = as_of(part.table, rows, moments.at_us.to_numpy(zero_copy_only=False), table)
-        prompts = [task.prompt(contexts[at]) for at in range(len(contexts))]
-        texts = [prompt.text() for prompt in prompts]
-        yield Piece(part.table["_id"].take(moments.row).to_pylist(), moments, tokenizer.encode(prompts), texts, chosen)
+        asked, rows = moments.subject(part), np.asarray(moments.row, np.int64)
+        contexts = knowing.contexts(asked, rows, np.asarray(moments.at_us, np.int64))
+        ids, came = asked["_id"].take(moments.row).to_pylist(), part.table.num_rows
+        for begin in range(0, len(contexts), PART_ROWS):
+            at = np.arange(begin, min(begin + PART_ROWS, len(contexts)))
+            prompts = [task.prompt(contexts[place]) for place in at.tolist()]
+            texts = [prompt.words() for prompt in prompts]
+            some = moments if len(at) == len(moments) else moments.take(at)
+            yield Piece(ids[begin : begin + len(at)], some, tokenizer.encode(prompts), texts, chosen[at], came, gathered(prompts, names))
+            came = 0
 
 
 @dataclass(frozen=True)
@@ -185,6 +222,8 @@ class Prepared:
     """Equal texts that stand in more than one split."""
     repeats: Repeats
     """Nearly equal ones."""
+    features: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Numbers or words beside the texts, null = missing."""
     notes: Sequence[str] = field(default_factory=tuple)
 
     def at(self, name: str) -> npt.NDArray[np.int64]:
@@ -197,6 +236,8 @@ class Prepared:
         found = hashlib.sha256(self.tokens.digest.encode())
         for name in sorted(self.targets):
             found.update(f"{name} {self.targets[name].to_pylist()}".encode())
+        for name in sorted(self.features):
+            found.update(f"{name} {self.features[name].to_pylist()}".encode())
         found.update("".join(word[0] for word in self.split).encode())
         return found.hexdigest()
 
@@ -213,10 +254,12 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     texts: list[str] = []
     groups: list[int] = []
     targets: dict[str, list[pa.Array]] = {}
+    features: list[Mapping[str, pa.Array]] = []
     settings = config.settings(config_name(task))
     division = Division.of(view, task, settings, config.split, config.where, PART_ROWS)
-    with progress.bar(f"{task.subject}: reading and tokenising", view.rows(task.subject)) as advance:
-        for piece in pieces(view, task, settings, tokenizer, config.split, config.where, division):
+    with progress.bar(f"{task.subject}: reading and tokenising", view.rows(walked(task, settings))) as advance:
+        wanted = features_of(task, settings)
+        for piece in pieces(view, task, settings, tokenizer, config.split, config.where, division, names=wanted):
             ids += piece.ids
             tokens.append(piece.tokens)
             splits.append(piece.split)
@@ -224,10 +267,11 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
             groups += [hash(group) for group in piece.moments.group.to_pylist()]
             for name, column in piece.moments.targets.items():
                 targets.setdefault(name, []).append(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
-            advance(len(piece.ids))
+            features.append(piece.features)
+            advance(piece.rows)
     if not ids:
         raise DataError(f"{task.subject}: no row can be used{f' where {config.where}' if config.where else ''}; {_lacking(view, task, ())}")
-    progress.say(f"split by {config.split.kind}: {division.report()}")
+    progress.say(f"split by {division.kind}: {division.report()}")
     for line in leaking(view, task, settings, config.where):
         progress.say(line)
     crossing = repeats(view, task, settings, config.split, config.where)
@@ -238,14 +282,17 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     where: dict[int, set[str]] = {}
     for group, side in zip(groups, split_of, strict=True):
         where.setdefault(group, set()).add(str(side))
+    if not reads_texts(task, view):
+        where = {}  # a pair of a shopper and an item comes again by right
     joined = Tokens.join(tokens)
     whole = {name: pa.concat_arrays(columns).take(pa.array(order)) for name, columns in targets.items() if len(columns) == len(tokens)}
     if all(column.null_count == len(column) for column in whole.values()):
         raise DataError(f"{task.subject}: {len(ids):,} rows with a text and none with an answer to learn; {_lacking(view, task, whole)}")
     kept = [texts[at] for at in order if at < len(texts) and split_of[at] == "train"]
     return Prepared(
-        joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values()), crossing
-    )
+        joined.take(order), whole, split_of[order], kept, int(joined.cut.sum()), sum(len(sides) > 1 for sides in where.values()), crossing,
+        {name: column.take(pa.array(order)) for name, column in end_to_end(features).items()},
+    )  # fmt: skip
 
 
 def _lacking(view: View, task: Task, targets: Collection[str]) -> str:

@@ -24,7 +24,7 @@ from shoplm.model.backbone import Backbone, Kept, load_backbone
 from shoplm.model.bundle import Contents, TaskPart
 from shoplm.model.heads import Head
 from shoplm.model.network import Network
-from shoplm.pipeline.bundle import Bundle
+from shoplm.pipeline.bundle import Bundle, beside
 from shoplm.pipeline.config import RunConfig
 from shoplm.text.tokenize import Tokens
 
@@ -174,10 +174,10 @@ def host(place: Path, config: RunConfig) -> tuple[Contents, RunConfig]:
 
 
 def answers(contents: Contents, tokens: Tokens) -> Mapping[str, Mapping[str, npt.NDArray[np.floating]]]:
-    """What every task of a bundle says about the first of some texts."""
+    """What every task of a bundle says about the first of some texts, with nothing known beside them."""
     few = tokens.take(np.arange(min(LOOKED_AT, len(tokens)), dtype=np.int64))
     bundle = Bundle(contents)
-    return {name: bundle.read(name, few).values for name in contents.tasks}
+    return {name: bundle.read(name, beside(few, bundle.part(name)[3].features, {})).values for name in contents.tasks}
 
 
 def forgotten(

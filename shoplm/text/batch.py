@@ -30,6 +30,8 @@ class Batch:
     """(B) for each head: int64 with -1 missing, or float32 with NaN missing; Text: (B, L) int64; Labels: (B, C) float32; Vector: (B, D) float32."""
     weight: npt.NDArray[np.float32] | None = None
     """(B) how much each row counts; None = all alike."""
+    features: npt.NDArray[np.float32] | None = None
+    """(B, F) numbers and categories beside the text, as ``Features`` encodes them; None = there are none."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,4 +54,5 @@ class Batch:
                 for name, column in self.targets.items()
             },
             None if self.weight is None else self.weight[at],
+            None if self.features is None else self.features[at],
         )

@@ -34,6 +34,10 @@ class Prompt:
         """The words of one part, its segments joined by a space, as a person would read them."""
         return " ".join(segment.text for segment in self.segments if segment.part == part)
 
+    def words(self) -> str:
+        """The words of both parts."""
+        return " ".join(filter(None, (self.text(0), self.text(1))))
+
 
 PASSAGES: Mapping[str, tuple[str, ...]] = {
     "products": ("title", "description"),
@@ -61,6 +65,46 @@ def clean(value: Any) -> str:
 def titled(title: Any, body: Any) -> tuple[Segment, ...]:
     """A title that is kept and a body that may be cut; either may be missing."""
     head, tail = clean(title), clean(body)
-    if head and head[-1] not in ".!?。！？":
+    if head and head[-1] not in _ENDS:
         head += "."
     return tuple(Segment(text, keep) for text, keep in ((head, 9), (tail, 1)) if text)
+
+
+_ENDS = ".!?。！？"
+ACTS: Mapping[str, str] = {
+    "search": "searched for", "select_item": "clicked", "view_item": "looked at", "add_to_wishlist": "wished for", "remove_from_cart": "put back",
+    "add_to_cart": "put in the cart", "begin_checkout": "began to order", "purchase": "bought", "refund": "gave back",
+}  # fmt: skip
+"""What a shopper did, in words and in order of weight; an act that is not here goes by its own name."""
+
+
+def product(title: Any, brand: Any = None, kind: Any = None, *more: Any) -> tuple[Segment, ...]:
+    """A product in words, as the second side of a pair: title, brand, kind and what else is known; what is said already is left out."""
+    found: list[Segment] = []
+    for value, keep in ((title, 9), (brand, 8), (kind, 7), *((each, 6) for each in more)):
+        text = clean(value)
+        if text and not any(text.casefold() in segment.text.casefold() for segment in found):
+            found.append(Segment(text if text[-1] in _ENDS else f"{text}.", keep, 1))
+    return tuple(found)
+
+
+def history(acts: Sequence[str], things: Sequence[Any], most: int = 6) -> tuple[Segment, ...]:
+    """What a shopper did last, the newest first, so that the oldest is cut first; each thing once, by its weightiest act.
+
+    Args:
+        acts: names of events, oldest first.
+        things: what each was about: a title, or the words searched for; nothing is told of one that is None.
+        most: how many things are told.
+    """
+    weight = {name: place for place, name in enumerate(ACTS)}
+    told: dict[str, str] = {}
+    for act, thing in zip(reversed(acts), reversed(things), strict=True):
+        words = clean(thing)
+        if words in told:
+            told[words] = max(told[words], act, key=lambda name: weight.get(name, -1))
+        elif words and len(told) < most:
+            told[words] = act
+    return tuple(
+        Segment(f"{ACTS.get(act, clean(act).replace('_', ' '))} {words}.", max(1, 5 - place // 2))
+        for place, (words, act) in enumerate(told.items())
+    )

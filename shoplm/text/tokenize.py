@@ -44,6 +44,8 @@ class Tokens:
     """(N) at which token the second part begins; the length where there is none."""
     cut: npt.NDArray[np.bool_]
     """(N) whether the text was longer than what is read."""
+    features: npt.NDArray[np.float32] | None = None
+    """(N, F) what stands beside the texts; None = nothing."""
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -55,7 +57,7 @@ class Tokens:
 
     @property
     def digest(self) -> str:
-        """A name for exactly these sequences."""
+        """A name for exactly these sequences; what stands beside them is not part of it."""
         found = hashlib.sha256()
         for column in (self.ids, self.start, self.second):
             found.update(np.ascontiguousarray(column).data)  # not tobytes: the ids may lie on the disk
@@ -70,7 +72,7 @@ class Tokens:
         ids = np.where(mask, self.ids[at] if len(self.ids) else pad, pad).astype(np.int64)
         part = ((places[None, :] >= self.second[rows][:, None]) & mask).astype(np.int64)
         found = {name: column[rows] for name, column in (targets or {}).items()}
-        return Batch(ids, mask.astype(np.int64), part, rows, found)
+        return Batch(ids, mask.astype(np.int64), part, rows, found, features=None if self.features is None else self.features[rows])
 
     @staticmethod
     def join(pieces: Sequence[Tokens]) -> Tokens:
@@ -79,11 +81,13 @@ class Tokens:
             return Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.bool_))
         shifts = np.cumsum([0] + [len(piece.ids) for piece in pieces[:-1]])
         start = [piece.start[:-1] + shift for piece, shift in zip(pieces, shifts, strict=True)]
+        features = [piece.features for piece in pieces if piece.features is not None]
         return Tokens(
             np.concatenate([piece.ids for piece in pieces]),
             np.concatenate([*start, [sum(len(piece.ids) for piece in pieces)]]).astype(np.int64),
             np.concatenate([piece.second for piece in pieces]),
             np.concatenate([piece.cut for piece in pieces]),
+            np.concatenate(features) if len(features) == len(pieces) else None,
         )
 
     def take(self, rows: npt.NDArray[np.int64]) -> Tokens:
@@ -91,7 +95,7 @@ class Tokens:
         lengths = self.lengths[rows]
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.repeat(self.start[rows] - start[:-1], lengths) + np.arange(start[-1])
-        return Tokens(self.ids[at], start, self.second[rows], self.cut[rows])
+        return Tokens(self.ids[at], start, self.second[rows], self.cut[rows], None if self.features is None else self.features[rows])
 
 
 class Tokenizer:

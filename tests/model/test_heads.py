@@ -1,5 +1,6 @@
 """Losses and their gradients against the formulas on the maths page, and against torch's own."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -175,7 +176,47 @@ def test_an_answered_regression_is_in_its_own_unit_and_range():
     assert answer(STARS, torch.tensor([0.5, -3.0, 9.0])).tolist() == [3.0, 1.0, 5.0]
 
 
-@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, Text("masked")])
+FED = [
+    Choice(("a", "b", "c"), features=3),
+    Labels(("warm", "cheap"), features=3),
+    Score("binary", features=3),
+    Score("regression", 1, 5, features=3),
+]
+
+
+@pytest.mark.parametrize("spec", FED)
+def test_features_add_nothing_at_first_and_then_what_they_tell(spec):
+    made, seen, plainly = head(spec), states(), head(dataclasses.replace(spec, features=0))
+    fed = dataclasses.replace(seen, features=torch.randn(4, 3))
+    plainly.load_state_dict({name: value for name, value in made.state_dict().items() if not name.startswith("beside")})
+    torch.testing.assert_close(made(fed), plainly(seen), rtol=0, atol=0)
+    target = (
+        torch.tensor([0, 1, 2, 1])
+        if isinstance(spec, Choice)
+        else torch.rand(4, 2).round()
+        if isinstance(spec, Labels)
+        else torch.rand(4).round()
+    )
+    optimizer = torch.optim.Adam([weight for name, weight in made.named_parameters() if name.startswith("beside")], 0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = made.loss(made(fed), target, torch.ones(4))
+        loss.mean.backward()
+        optimizer.step()
+        losses.append(float(loss.mean.detach()))
+    assert losses[-1] < 0.2 * losses[0]
+    with pytest.raises(AssertionError, match="the batch has none"):
+        made(seen)
+
+
+def test_a_head_of_the_text_alone_has_and_writes_nothing_of_features():
+    assert not any("beside" in name for name in head(CHOICE).state_dict())
+    assert "features" not in plain(CHOICE) | plain(STARS) | plain(TAGS)
+    assert plain(FED[0])["features"] == 3
+
+
+@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, Text("masked"), *FED])
 def test_a_spec_survives_being_written(spec):
     assert from_plain(plain(spec), "config.json") == spec
 

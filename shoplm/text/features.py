@@ -1,0 +1,182 @@
+"""Numbers and categories beside the text: fitted on train rows, read as (B, F) float32.
+
+A number is told by its place among the quantiles of the train rows, in a few steps that each rise from 0 to 1 (piecewise
+linear encoding, Gorishniy et al., 2022), so that neither its unit nor an outlier matters. A category is one of the
+words that train rows had. What is missing reads as the mean of the train rows, and says so in a column of its own where
+train rows lacked it too. A feature that is the same in all train rows says nothing and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoplm.config import Config
+from shoplm.text.render import Prompt
+
+STEPS = 8
+"""Steps into which the range of a number is cut, each with as many train rows."""
+WORDS = 64
+"""Different words of a category that are told apart; rarer ones are "other"."""
+FEWEST = 5
+"""Train rows that a word needs to be told apart."""
+
+Columns = Mapping[str, pa.Array]
+
+
+class Number(Config):
+    """How one number is read."""
+
+    knots: tuple[float, ...]
+    """Ascending, two at least: the train rows' quantiles, each once."""
+    means: tuple[float, ...]
+    """Mean height of each step over the train rows that have the number."""
+    gaps: bool
+    """Whether some train rows lacked it, so that lacking it is told."""
+
+
+class Category(Config):
+    """How one category is read."""
+
+    words: tuple[str, ...]
+    shares: tuple[float, ...]
+    """Share of each word among the train rows that have the category."""
+    gaps: bool
+
+
+class Features(Config):
+    """What train rows told about the features beside the text."""
+
+    numbers: Mapping[str, Number] = {}
+    categories: Mapping[str, Category] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features that are read, in the order of their columns."""
+        return (*self.numbers, *self.categories)
+
+    @property
+    def width(self) -> int:
+        """F; 0 where there are none."""
+        steps = sum(len(one.means) + one.gaps for one in self.numbers.values())
+        return steps + sum(len(one.words) + one.gaps for one in self.categories.values())
+
+    @staticmethod
+    def fit(columns: Columns) -> Features:
+        """What the train rows tell.
+
+        Args:
+            columns: (N,) numbers or strings for each feature, null = missing.
+        """
+        numbers: dict[str, Number] = {}
+        categories: dict[str, Category] = {}
+        for name, column in columns.items():
+            if pa.types.is_string(column.type):
+                category = _category(column)
+                if category is not None:
+                    categories[name] = category
+            else:
+                number = _number(column)
+                if number is not None:
+                    numbers[name] = number
+        return Features(numbers=numbers, categories=categories)
+
+    def encode(self, columns: Columns, rows: int) -> npt.NDArray[np.float32]:
+        """(rows, F): every train row's mean is about 0 in each column; a feature that ``columns`` lacks is missing in all rows."""
+        blocks = [_steps(one, _numbers(columns.get(name), rows)) for name, one in self.numbers.items()]
+        blocks += [_flags(one, _strings(columns.get(name), rows)) for name, one in self.categories.items()]
+        return np.concatenate(blocks, axis=1).astype(np.float32) if blocks else np.zeros((rows, 0), np.float32)
+
+
+def gathered(prompts: Sequence[Prompt], names: Iterable[str]) -> dict[str, pa.Array]:
+    """The named features of all prompts, columnar: float64, or strings where one is a word; null = missing."""
+    found = {}
+    for name in names:
+        values = [prompt.features.get(name) for prompt in prompts]
+        if any(isinstance(value, str) for value in values):
+            found[name] = pa.array([None if value is None else str(value) for value in values], pa.string())
+        else:
+            found[name] = pa.array([None if value is None or value != value else float(value) for value in values], pa.float64())
+    return found
+
+
+def joined(parts: Sequence[Columns]) -> dict[str, pa.Array]:
+    """The same columns one part after the other; where one part has words, all are words."""
+    found = {}
+    for name in parts[0] if parts else ():
+        columns = [part[name] for part in parts]
+        wordy = any(pa.types.is_string(column.type) for column in columns)
+        found[name] = pa.concat_arrays([column.cast(pa.string()) for column in columns] if wordy else columns)
+    return found
+
+
+def _number(column: pa.Array) -> Number | None:
+    values = _numbers(column, len(column))
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    knots = np.unique(np.quantile(known, np.linspace(0, 1, STEPS + 1)))
+    if len(knots) == 1 and known.min() < known.max():  # nearly all rows agree: what differs must still be seen
+        knots = np.array([known.min(), known.max()])
+    gaps = len(known) < len(values)
+    if len(knots) == 1:
+        if not gaps:
+            return None
+        knots = np.array([knots[0], knots[0] + 1.0])
+    return Number(knots=tuple(knots.tolist()), means=tuple(_heights(knots, known).mean(0).tolist()), gaps=gaps)
+
+
+def _category(column: pa.Array) -> Category | None:
+    known = column.drop_null()
+    gaps = len(known) < len(column)
+    counts = {row["values"].as_py(): row["counts"].as_py() for row in pc.value_counts(known)}
+    words = sorted((word for word in counts if counts[word] >= FEWEST), key=lambda word: (-counts[word], word))[:WORDS]
+    if (len(counts) < 2 and not gaps) or not words:
+        return None
+    return Category(words=tuple(words), shares=tuple(counts[word] / len(known) for word in words), gaps=gaps)
+
+
+def _heights(knots: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, steps) how far each value has risen through each step, in [0, 1]."""
+    found: npt.NDArray[np.float64] = (np.clip(values[:, None], knots[:-1], knots[1:]) - knots[:-1]) / np.diff(knots)
+    return found
+
+
+def _steps(one: Number, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    there = np.isfinite(values)
+    heights = _heights(np.array(one.knots), np.where(there, values, 0.0)) - np.array(one.means)
+    heights[~there] = 0.0
+    return np.concatenate([heights, (~there)[:, None]], axis=1) if one.gaps else heights
+
+
+def _flags(one: Category, values: pa.Array) -> npt.NDArray[np.float64]:
+    places = np.asarray(pc.fill_null(pc.index_in(values, pa.array(one.words, pa.string()), skip_nulls=True), -1), np.int64)
+    gone = np.asarray(pc.is_null(values), bool)
+    flags = (places[:, None] == np.arange(len(one.words))) - np.array(one.shares)
+    flags[gone] = 0.0
+    return np.concatenate([flags, gone[:, None]], axis=1) if one.gaps else flags
+
+
+def _numbers(column: pa.Array | None, rows: int) -> npt.NDArray[np.float64]:
+    """(rows,) NaN where missing or no number."""
+    if column is None:
+        return np.full(rows, np.nan)
+    if pa.types.is_string(column.type):
+        return np.array([_read(text) for text in column.to_pylist()], np.float64)
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan), np.float64)
+
+
+def _read(text: str | None) -> float:
+    """A number that a file wrote as text; true and false are 1 and 0."""
+    try:
+        return float("nan") if text is None else float({"true": "1", "false": "0"}.get(text.strip().lower(), text))
+    except ValueError:
+        return float("nan")
+
+
+def _strings(column: pa.Array | None, rows: int) -> pa.Array:
+    return pa.nulls(rows, pa.string()) if column is None else column.cast(pa.string())

@@ -440,7 +440,7 @@ def evaluate(
         examples=0 if as_json else 3, precision=precision, progress=Terminal(),
     )  # fmt: skip
     page = judging.report(found, loaded)
-    asks = ["--data", "FILE", "--shop", shop] if shop and loaded.part(found.task)[1].keys else ["--text", "…"]
+    asks: list[str | Path] = ["--data", "FILE", "--shop", shop] if shop and loaded.part(found.task)[1].keys else ["--text", "…"]
     _show(found.plain(), f"{found}\nreport: {page}", as_json, _typed("predict", bundle, found.task, *asks))
 
 

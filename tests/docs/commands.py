@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from shoplm import task as tasks
 from shoplm.cli import main
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.pretrain_config import PretrainConfig
@@ -45,6 +46,7 @@ def check(command: str, where: str) -> None:
         elif "=" in word and words[at - 1] not in ("--map", "--where", "--text"):
             settings.append(word)
     if words[1] in ("train", "compare") and settings:
-        RunConfig.read(["sentiment"], None, settings)
+        named = [word for word in words[2:] if word in tasks.names()]
+        RunConfig.read(named or ["sentiment"], None, ["method=lora", *settings] if len(named) > 1 else settings)
     if words[1] == "pretrain" and settings:
         PretrainConfig.read("mlm", settings)

@@ -162,7 +162,7 @@ def test_what_cannot_go_into_a_bundle_is_refused_in_one_line(made, chats, method
 def test_without_out_and_into_the_missing_folder_is_named(chats):
     said = shoplm("train", "intent", "--data", chats)
     assert said.code == 2
-    assert "--out: expected a folder" in said.line
+    assert "Missing option '--out' (with --into it may be left out)" in said.line
 
 
 @pytest.mark.parametrize(

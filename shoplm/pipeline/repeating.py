@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _worked(job: Mapping[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     bundle = train(config, **source, mapping=job["mapping"], out=place)
     seconds, peak = time.perf_counter() - begin, memory_mb()
-    name, task, part, _ = bundle.part()
+    name, task, part, fitted = bundle.part()
     if bundle.contents.facts[name]["rows_digest"] != job["rows_digest"]:
         raise RunError("the rows are not those of the search any more: something wrote to the shop or the file; start again with --restart")
     manifest = json.loads((place / "run" / "manifest.json").read_text("utf-8"))
@@ -122,6 +122,8 @@ def _worked(job: Mapping[str, Any]) -> dict[str, Any]:
     words, lengths = bundle.contents.backbone, np.array(job["lengths"], np.int64)
     ids = np.random.default_rng(0).integers(0, len(words.vocabulary), int(lengths.sum())).astype(np.int32)
     tokens = Tokens(ids, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32), np.zeros(len(lengths), np.bool_))
+    if fitted.features.width:
+        tokens = replace(tokens, features=np.zeros((len(tokens), fitted.features.width), np.float32))
     latency = latency_ms(part.network, tokens, bundle.precision)
     judged = judging.evaluate(bundle, **source, mapping=job["mapping"], split=job["split"], baselines=job["baselines"])
     return {

@@ -302,7 +302,7 @@ def test_the_head_alone_moves_nothing_below_it(bert, texts, tmp_path):
 
 def test_the_anchor_holds_pooled_vectors_where_they_were(bert, texts, tmp_path):
     cosine = {}
-    for anchor in (0, 30):
+    for anchor in (0, 5):
         words = [
             "--text-files",
             texts,
@@ -311,12 +311,13 @@ def test_the_anchor_holds_pooled_vectors_where_they_were(bert, texts, tmp_path):
             "--out",
             tmp_path / str(anchor),
             *QUICK,
+            "epochs=6",  # with fewer steps both are still where they began
             "learning_rate=2e-3",
             f"anchor={anchor}",
             "--json",
         ]
         cosine[anchor] = shoplm("pretrain", *words).json["after"]["cosine"]
-    assert 1 - cosine[30] < 0.7 * (1 - cosine[0])
+    assert 1 - cosine[5] < 0.5 * (1 - cosine[0])
 
 
 def test_only_the_top_layers_move_when_they_alone_are_asked_for(bert, texts, tmp_path):

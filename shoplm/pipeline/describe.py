@@ -19,9 +19,8 @@ from shoplm.model.backbone import Pooling
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared
 from shoplm.task import Calibration, Fitted
-from shoplm.train.contrast import Alike
 from shoplm.train.journal import Journal, machine
-from shoplm.train.plan import Plan
+from shoplm.train.plan import Steps
 
 
 def rows_line(subject: str, prepared: Prepared, train: int, valid: int) -> str:
@@ -35,7 +34,7 @@ def rows_line(subject: str, prepared: Prepared, train: int, valid: int) -> str:
     return said
 
 
-def estimate(seconds: float, plan: Plan | Alike) -> str:
+def estimate(seconds: float, plan: Steps) -> str:
     """What the rest will take, from the seconds of the largest batch."""
     largest = plan.lengths[plan.largest]
     tokens = int(plan.lengths.sum()) * plan.epochs

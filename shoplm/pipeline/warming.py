@@ -19,7 +19,7 @@ from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 from shoplm.train import checkpoint, loop
 from shoplm.train.contrast import NAME, Alike, Contrast, Kind
-from shoplm.train.plan import Plan
+from shoplm.train.plan import Plan, Steps
 
 FOLDER = "contrastive"
 """Beside the run's own checkpoint: that of this stage."""
@@ -50,11 +50,11 @@ def warm(study: Study, rows: npt.NDArray[np.int64], folder: Path | None) -> None
             f"learns nothing; choose another method"
         )
     lengths = lesson.tokens.lengths[rows]
-    plan: Alike | Plan
+    plan: Steps
     if said.contrastive == "simcse":
         plan = Plan(lengths, said.contrastive_epochs, said.contrastive_batch_size // 2, None, fit.seed)
     else:
-        plan = Alike(_groups(lesson.targets[target][rows]), lengths, said.contrastive_epochs, said.contrastive_batch_size, fit.seed)
+        plan = Alike(lengths, said.contrastive_epochs, said.contrastive_batch_size, _groups(lesson.targets[target][rows]), fit.seed)
     source = _source(study, rows, twice=said.contrastive == "simcse")
     if not plan.steps:
         raise ConfigError(f"`contrastive`={said.contrastive}: no row has a label; give labels, or use contrastive=simcse dropout=0.1")
@@ -72,7 +72,7 @@ def warm(study: Study, rows: npt.NDArray[np.int64], folder: Path | None) -> None
 def _steps(
     study: Study,
     learner: Contrast,
-    plan: Alike | Plan,
+    plan: Steps,
     fit: loop.FitConfig,
     state: loop.State,
     source: Callable[[npt.NDArray[np.int64]], tuple[Batch, Tensor | None]],

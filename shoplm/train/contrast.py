@@ -11,10 +11,9 @@ training costs, however many pairs there are: with n rows a label, pairs grow wi
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ from shoplm.model.heads import MISSING
 from shoplm.model.network import Network
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
-from shoplm.train.plan import Rows
+from shoplm.train.plan import Rows, Steps
 
 Kind = Literal["supervised", "pairs", "simcse"]
 NAME = "contrastive"
@@ -50,8 +49,9 @@ class ContrastConfig(Config):
     """How sharply ``supervised`` and ``simcse`` tell near from far: cosines are divided by it."""
 
 
+@final
 @dataclass(frozen=True)
-class Alike:
+class Alike(Steps):
     """Batches in which every label that a row has stands twice, where the label has two rows at all.
 
     A pure function of seed and step, as ``Plan`` is. Rows are dealt in twos of one label; an odd row gets a second partner of
@@ -60,35 +60,7 @@ class Alike:
 
     labels: npt.NDArray[np.int64]
     """(N) a number for each row's label, -1 = none."""
-    lengths: npt.NDArray[np.int64]
-    """(N) tokens of each row."""
-    epochs: int
-    batch_size: int
     seed: int
-    _kept: dict[int, list[Rows]] = field(default_factory=dict, repr=False, compare=False)
-
-    @functools.cached_property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """(epochs + 1) the first step of each epoch, and the end."""
-        return np.arange(self.epochs + 1, dtype=np.int64) * len(self.epoch(0))
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps in all."""
-        return int(self.starts[-1])
-
-    def place(self, step: int) -> tuple[int, int]:
-        """The epoch of a step and its place in it."""
-        epoch = int(np.searchsorted(self.starts, step, side="right")) - 1
-        return epoch, step - int(self.starts[epoch])
-
-    def rows(self, step: int) -> Rows:
-        """The rows of one optimizer step."""
-        epoch, place = self.place(step)
-        if epoch not in self._kept:  # only the epoch that is running is kept
-            self._kept.clear()
-            self._kept[epoch] = self.epoch(epoch)
-        return self._kept[epoch][place]
 
     def epoch(self, epoch: int) -> list[Rows]:
         """All batches of one pass, of ``batch_size`` rows each but the last."""

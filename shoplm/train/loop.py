@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pydantic
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from shoplm.errors import ConfigError, DivergedError, ResourceError
 from shoplm.model.precision import Precision, autocast
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
-from shoplm.train.plan import Rows
+from shoplm.train.plan import Rows, Steps
 
 
 class FitConfig(Config):
@@ -77,38 +76,6 @@ class Learner(Protocol):
 
     def losses(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tally[Tensor]]:
         """Summed loss of each head."""
-        ...
-
-
-class Steps(Protocol):
-    """Which rows at which step, epoch by epoch: a ``Plan``, or what a stage has in its place."""
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(N) tokens of each row."""
-        ...
-
-    @property
-    def largest(self) -> Rows:
-        """The rows that need the most memory of all batches."""
-        ...
-
-    @property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """(epochs + 1) the first step of each epoch, and the end."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps in all."""
-        ...
-
-    def place(self, step: int) -> tuple[int, int]:
-        """The epoch of a step and its place in it."""
-        ...
-
-    def rows(self, step: int) -> Rows:
-        """The rows of one optimizer step."""
         ...
 
 

@@ -7,7 +7,9 @@ would have seen. Rows of similar length share a batch, so that little is padded.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,24 +21,33 @@ WINDOW = 32
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The batches of every epoch over N rows."""
+class Steps(ABC):
+    """Batches over N rows, epoch by epoch; which rows an epoch has in which batch is what a kind of plan says."""
 
     lengths: npt.NDArray[np.int64]
     """(N) tokens of each row."""
     epochs: int
     batch_size: int
     """Rows of a batch, at most."""
-    token_budget: int | None
-    """Tokens of a padded batch, at most (a single longer row is a batch of its own); None = no cap."""
-    seed: int
-    _kept: dict[int, list[Rows]] = field(default_factory=dict, repr=False, compare=False)
+
+    @abstractmethod
+    def epoch(self, epoch: int) -> list[Rows]:
+        """All batches of one epoch."""
+
+    @property
+    @abstractmethod
+    def largest(self) -> Rows:
+        """The rows that need the most memory of all batches."""
 
     @functools.cached_property
     def starts(self) -> npt.NDArray[np.int64]:
         """(epochs + 1) the first step of each epoch, and the end."""
         sizes = [len(self.epoch(epoch)) for epoch in range(self.epochs)]
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    @functools.cached_property
+    def _kept(self) -> dict[int, list[Rows]]:
+        return {}
 
     @property
     def steps(self) -> int:
@@ -55,6 +66,16 @@ class Plan:
             self._kept.clear()
             self._kept[epoch] = self.epoch(epoch)
         return self._kept[epoch][place]
+
+
+@final
+@dataclass(frozen=True)
+class Plan(Steps):
+    """Every row once an epoch, rows of similar length together."""
+
+    token_budget: int | None
+    """Tokens of a padded batch, at most (a single longer row is a batch of its own); None = no cap."""
+    seed: int
 
     def epoch(self, epoch: int) -> list[Rows]:
         """All batches of one epoch: every row exactly once."""

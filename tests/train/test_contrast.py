@@ -17,7 +17,7 @@ def rows(count, width=5):
 
 
 def batches(labels, batch_size=8, seed=0, epochs=2):
-    return Alike(np.asarray(labels, np.int64), np.ones(len(labels), np.int64), epochs, batch_size, seed)
+    return Alike(np.ones(len(labels), np.int64), epochs, batch_size, np.asarray(labels, np.int64), seed)
 
 
 def test_the_supervised_loss_is_that_of_the_paper_row_by_row():

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 
 from shoplm import task as tasks
@@ -278,6 +279,25 @@ def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(contract.TIME)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"a time cannot be read ({str(error).splitlines()[0]}); write such as 2024-06-01T12:00:00Z") from None
+
+
+def source_of(data: Any, scratch: Path) -> tuple[Shop | Path | None, Path | None]:
+    """Where rows given from Python are: a shop, or a plain file.
+
+    Args:
+        data: a ``Shop``, the path of one, the path of a plain file, or a pandas, polars or pyarrow table.
+        scratch: a folder for the file that a table becomes.
+
+    Raises:
+        DataError: something else.
+    """
+    if isinstance(data, Shop):
+        return data, None
+    if isinstance(data, str | Path):
+        return (Path(data), None) if Path(data).is_dir() else (None, Path(data))
+    file = scratch / "data.parquet"
+    pq.write_table(as_arrow(data), file)
+    return None, file
 
 
 def as_arrow(data: Any) -> pa.Table:

@@ -35,7 +35,7 @@ from shoplm.model.backbone import load_backbone
 from shoplm.model.precision import Precision, faster
 from shoplm.pipeline import describe, outcome, spaces
 from shoplm.pipeline.attempt import ANSWERED, Attempt, attempt, expected, memory_mb, thin
-from shoplm.pipeline.bundle import as_arrow
+from shoplm.pipeline.bundle import source_of
 from shoplm.pipeline.candidates import Candidate, CompareConfig, candidates
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson, lesson_of
@@ -103,15 +103,8 @@ def compare(task: str, data: Any, out: str | Path | None = None, *, progress: Pr
             own[key] = own[key].split(",")
     config = CompareConfig.read(task, **own)
     with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
-        source: dict[str, Any] = {"shop": data}
-        if isinstance(data, str | Path):
-            source = {"shop": Path(data)} if Path(data).is_dir() else {"data": Path(data)}
-        elif not isinstance(data, Shop):
-            import pyarrow.parquet as pq
-
-            source = {"data": Path(scratch) / "data.parquet"}
-            pq.write_table(as_arrow(data), source["data"])
-        return run(config, candidates(config, (), settings), **source, out=Path(out or f"compare-{task}"), progress=progress)
+        shop, file = source_of(data, Path(scratch))
+        return run(config, candidates(config, (), settings), shop=shop, data=file, out=Path(out or f"compare-{task}"), progress=progress)
 
 
 def run(

@@ -18,7 +18,7 @@ from shoplm.model import folder
 from shoplm.model.backbone import load_backbone
 from shoplm.model.bundle import Contents
 from shoplm.pipeline import describe, transfer
-from shoplm.pipeline.bundle import Bundle, as_arrow, load
+from shoplm.pipeline.bundle import Bundle, load, source_of
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.learning import Learnt, learn
 from shoplm.pipeline.lesson import lesson_of
@@ -45,15 +45,7 @@ def fit(task: str, data: Any, out: str | Path | None = None, *, progress: Progre
     config = RunConfig.read([task], **settings)
     with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
         place = Path(out) if out is not None else Path(scratch) / "bundle"
-        shop: Shop | Path | None = data if isinstance(data, Shop) else None
-        file: Path | None = None
-        if isinstance(data, str | Path):
-            shop, file = (Path(data), None) if Path(data).is_dir() else (None, Path(data))
-        elif shop is None:
-            import pyarrow.parquet as pq
-
-            file = Path(scratch) / "data.parquet"
-            pq.write_table(as_arrow(data), file)
+        shop, file = source_of(data, Path(scratch))
         bundle = train(config, shop=shop, data=file, out=place, progress=progress or Silent())
         if out is None:
             bundle.place = None

@@ -215,6 +215,9 @@ class Task(ABC):
     """The most acts of a history."""
     features: ClassVar[tuple[str, ...]] = ()
     """The prompt's features that heads read where the settings' own ``features`` names none."""
+    learning_share: ClassVar[float] = 1 / 3
+    """Share of the backbone's layers, from the top, that learn where the settings name none. What a text is about a sentence
+    encoder's upper layers tell well enough; what its words imply (a mood) is settled lower down."""
     parted_by: ClassVar[Kind] = "group"
     """What parts a shop's rows where ``split.kind`` says nothing."""
     reads: ClassVar[tuple[str, ...]] = ()

@@ -34,7 +34,8 @@ class AdapterConfig(Config):
     out by importance; ``prefix``: learnt keys and values before the text; ``bottleneck``: small layers behind them; ``head``:
     the heads alone."""
     layers: int | None = None
-    """How many top layers learn, at least 1; None = a third of them, half when rows are few (``head``: none, ``prefix``: all)."""
+    """How many top layers learn, at least 1; None = half of them when rows are few, else the share that the
+    task says (a third; all for ``sentiment``); ``head``: none, ``prefix``: all."""
     r: int = pydantic.Field(default=16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0

@@ -45,6 +45,8 @@ OWN = "shoplm_backbone.json"
 """In a folder that we wrote: what the weights were before, and how a row is pooled."""
 SHORT = 64
 """Tokens up to which plain attention is faster than the fused kernel."""
+LEARNING_SHORT = 512
+"""The same in bf16 with gradients: at 100 tokens the fused kernel's backward pass takes eight times as long as the plain one's."""
 
 Pooling = Literal["mean", "first", "last"]
 
@@ -75,6 +77,13 @@ class _Given(nn.Module):
         return self.hidden
 
 
+def _narrow(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Under autocast what layers hand on is narrow from the first one: else every linear layer would cast the same wide states again."""
+    if given and torch.is_autocast_enabled("cpu") and given[0].dtype == torch.float32:
+        return (given[0].to(torch.get_autocast_dtype("cpu")), *given[1:])
+    return given
+
+
 class Backbone(nn.Module):
     """A pre-trained model: token ids (B, L) -> hidden states (B, L, D)."""
 
@@ -99,6 +108,7 @@ class Backbone(nn.Module):
         self.aside: dict[str, Any] = {}
         """Earlier tasks' adapters, taken off while one of another kind learns."""
         self._layers = _layer_list(model, self.depth)
+        self._layers[0].register_forward_pre_hook(_narrow)
         self._given = _Given()
         self._exit = _Exit()
 
@@ -146,7 +156,8 @@ class Backbone(nn.Module):
 
     def _switch(self, ids: Tensor) -> None:
         if self._switches:  # the fused kernel is slow on short rows: a quarter of a training step at ten tokens
-            self._config._attn_implementation = "eager" if ids.shape[1] <= SHORT else "sdpa"
+            limit = LEARNING_SHORT if torch.is_grad_enabled() and torch.is_autocast_enabled("cpu") else SHORT
+            self._config._attn_implementation = "eager" if ids.shape[1] <= limit else "sdpa"
 
     @torch.no_grad()
     def keys_and_values(self, ids: Tensor) -> Tensor:

@@ -112,13 +112,15 @@ class Head(nn.Module, ABC):
 
     pools: bool = True
     """Whether it reads only the pooled vector of a row."""
+    begins_from_rows: bool = False
+    """Whether ``begin`` reads the pooled vectors; else the targets alone, and it is given no vectors."""
 
     @abstractmethod
     def forward(self, states: States) -> Tensor:
         """The logits."""
 
     def begin(self, pooled: Tensor, target: Tensor) -> None:
-        """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows."""
+        """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows, (0, D) unless ``begins_from_rows``."""
 
     def inherit(self, other: Head) -> int:  # noqa: ARG002  (a head without labels or numbers takes nothing over)
         """Take over what another head, over the same pooled vectors, knows of the same labels; returns of how many."""
@@ -162,6 +164,7 @@ class ChoiceHead(Head):
     """
 
     SHARPNESS = 12.0
+    begins_from_rows = True
 
     def __init__(self, spec: Choice, width: int) -> None:
         super().__init__()

@@ -433,7 +433,7 @@ def _finalists(
         candidate = by_name[name]
         _, frame = lessons[candidate.config.backbone]
         label = name if len(config.objective) == 1 else f"{name} #{trial.number}"
-        listed.append(Finalist(label, candidate, trial, spaces.laid(candidate.config, trial.params, frame)))
+        listed.append(Finalist(label, candidate, trial, spaces.laid(candidate.config, trial.params, frame), frame.depth))
     return listed
 
 

@@ -159,30 +159,33 @@ FEW = 2048
 
 RATES: Mapping[Method, float] = {"full": 4e-4, "lora": 2e-3, "adalora": 4e-3, "prefix": 1e-2, "bottleneck": 2e-3, "head": 5e-3}
 FEW_RATES: Mapping[Method, float] = {"full": 2e-4, "lora": 1e-3, "adalora": 2e-3, "prefix": 5e-3, "bottleneck": 1e-3, "head": 5e-3}
-"""The learning rates of a run that names none."""
+"""The learning rates of a run that names none: with few rows, or where more than half of the layers are fully tuned, gentler ones (and then two passes do)."""
 
 
-def resolve(config: RunConfig, rows: int, depth: int) -> RunConfig:
-    """Every None that has a default filled in, from the method and the number of train rows.
+def resolve(config: RunConfig, rows: int, depth: int, name: str | None = None) -> RunConfig:
+    """Every None that has a default filled in, from the method, the number of train rows and what the task says.
 
-    The rates and passes were chosen on the validation rows of public data: see docs/decisions/0003.
+    ``name`` is the task that is to be learnt; None = the run's own, of several the one through whose layers most learns.
+    The rates and passes were chosen on the validation rows of public data: see docs/decisions/0003 and 0025.
     """
     method: Method = config.adapter.method
     few = rows <= FEW
+    layers = config.adapter.layers
+    if layers is None and method != "prefix":
+        share = max(tasks.get(task).learning_share for task in ([name] if name else config.tasks))
+        layers = 0 if method == "head" else max(1, depth // 2 if few else int(depth * share + 1e-9))
+    deep = method == "full" and not few and layers is not None and 2 * layers > depth
     chosen = {
-        "epochs": {"full": 8, "head": 60}.get(method, 10) if few else {"head": 30}.get(method, _passes(rows)),
+        "epochs": {"full": 8, "head": 60}.get(method, 10) if few else {"head": 30}.get(method, min(2, _passes(rows)) if deep else _passes(rows)),
         "batch_size": 32 if few else 64,
-        "learning_rate": (FEW_RATES if few else RATES)[method],
-    }
+        "learning_rate": (FEW_RATES if few or deep else RATES)[method],
+    }  # fmt: skip
     fit = config.fit.model_copy(update={key: value for key, value in chosen.items() if getattr(config.fit, key) is None})
     if fit.keep is None:
         fit = fit.model_copy(update={"keep": "last" if few and fit.patience is None else "best"})
     assert fit.learning_rate is not None
     if fit.head_rate is None:
         fit = fit.model_copy(update={"head_rate": fit.learning_rate * (2.5 if method == "full" else 1.0)})
-    layers = config.adapter.layers
-    if layers is None and method != "prefix":
-        layers = 0 if method == "head" else max(1, depth // 2 if few else depth // 3)
     return config.model_copy(update={"fit": fit, "adapter": config.adapter.model_copy(update={"layers": layers})})
 
 

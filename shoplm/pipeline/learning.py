@@ -94,7 +94,7 @@ def learn(
         DivergedError: the loss exploded; the last good checkpoint stays.
         ResourceError: memory or disk ran out.
     """
-    resolved = resolve(config, lesson.train, backbone.depth)
+    resolved = resolve(config, lesson.train, backbone.depth, lesson.name)
     if unfinished == "resume" and not resuming.can_resume(folder):
         progress.say(f"{folder}: no checkpoint yet, starting from the beginning")
     before = resuming.begun(folder, lesson.prepared.digest, resolved, unfinished)

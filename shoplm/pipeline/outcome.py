@@ -40,6 +40,8 @@ class Finalist:
     trial: Trial
     config: RunConfig
     """With the trial's values; not resolved."""
+    depth: int
+    """The layers of its backbone."""
 
 
 def write(
@@ -272,7 +274,7 @@ def _why(finalist: Finalist, tried: Mapping[str, Sequence[Trial]], whole: Mappin
 def recipe(finalist: Finalist, lesson: Lesson, out: Path, source: Sequence[str], why: str) -> str:
     """A finalist's settings as a recipe: what was set or searched, and what a run would otherwise choose by itself."""
     config: RunConfig = finalist.config
-    resolved = resolve(config, lesson.train, depth=1)  # of the layers nothing is read
+    resolved = resolve(config, lesson.train, finalist.depth)
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     plain["tasks"] = list(config.tasks)
     chosen_here = {name: getattr(resolved.fit, name) for name in ("epochs", "batch_size", "learning_rate")}

@@ -44,6 +44,7 @@ class Sentiment(Task):
     subject = "reviews"
     needs = ("reviews",)
     reads = ("body", "title")
+    learning_share = 1.0
     fields: ClassVar[Mapping[str, str]] = {"text": "body", "review": "body", "review_text": "body", "stars": "rating"}
     defaults: ClassVar[Mapping[str, str]] = {"item_id": "unknown"}
     Settings = SentimentSettings

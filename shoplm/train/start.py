@@ -30,6 +30,10 @@ def heads_from_features(
     for name, head in network.heads.items():
         if not isinstance(head, Head) or name not in targets or not head.pools:
             continue
+        if not head.begins_from_rows:
+            known = torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows]))
+            head.begin(torch.empty(0, network.backbone.width), known)
+            continue
         rows = _sample(targets[name][:train_rows])
         pooled = torch.empty(len(rows), network.backbone.width)
         order = np.argsort(tokens.lengths[rows], kind="stable").astype(np.int64)
@@ -42,10 +46,6 @@ def heads_from_features(
 
 
 def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The first rows of every label, or the first thousand of a number or of several labels."""
-    if target.ndim == 2:  # some labels are known
-        return np.flatnonzero((~np.isnan(target)).any(1))[:1024].astype(np.int64)
-    if target.dtype.kind == "f":
-        return np.flatnonzero(~np.isnan(target))[:1024].astype(np.int64)
+    """The first rows of every label."""
     chosen = [np.flatnonzero(target == label)[:ROWS_A_LABEL] for label in np.unique(target) if label != MISSING]
     return np.sort(np.concatenate(chosen)).astype(np.int64) if chosen else np.zeros(0, np.int64)

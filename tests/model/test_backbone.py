@@ -11,6 +11,7 @@ from shoplm.errors import BackboneError
 from shoplm.model import backbone as module
 from shoplm.model.backbone import check_default, default_folder, load_backbone, weights_digest
 from shoplm.model.network import pool
+from shoplm.model.precision import autocast
 from shoplm.text.render import Prompt, Segment
 from shoplm.text.tokenize import TextConfig
 
@@ -51,6 +52,31 @@ def test_what_a_plain_model_of_transformers_computes_is_what_we_compute(backbone
     seen = mask.bool()
     # float32 sums in another order: they use the fused attention kernel, we may use the plain one; unit-sized states
     torch.testing.assert_close(backbone(ids, mask, part)[seen], theirs[seen], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("learning", "precision", "tokens", "plain"), [
+    (False, "fp32", module.SHORT, True), (False, "fp32", module.SHORT + 1, False), (True, "fp32", module.SHORT + 1, False),
+    (False, "bf16", module.SHORT + 1, False), (True, "bf16", module.SHORT + 1, True),
+    (True, "bf16", module.LEARNING_SHORT, True), (True, "bf16", module.LEARNING_SHORT + 1, False),
+])  # fmt: skip
+def test_plain_attention_is_taken_for_short_rows_and_for_learning_in_bf16(fresh, learning, precision, tokens, plain):
+    backbone = fresh("bert")
+    with torch.set_grad_enabled(learning), autocast(precision):
+        backbone._switch(torch.zeros(1, tokens, dtype=torch.long))
+    assert backbone._config._attn_implementation == ("eager" if plain else "sdpa")
+
+
+def test_under_autocast_layers_hand_on_narrow_states_close_to_the_wide_ones(fresh, kind):
+    backbone = fresh(kind)
+    seen = []
+    backbone.layers[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    with torch.no_grad():
+        wide = backbone(*inputs(backbone))
+        with autocast("bf16"):
+            narrow = backbone(*inputs(backbone))
+    assert seen == [torch.float32, torch.bfloat16]
+    # bf16 keeps 8 bits, four thousandths of a number; a few layers add up to some hundredths
+    assert float((narrow.float() - wide).norm() / wide.norm()) < 0.05
 
 
 @torch.no_grad()

@@ -247,7 +247,7 @@ def outcome_methods():
 
 def finalist(name):
     config = candidates(CompareConfig.read("sentiment", methods=["head"]), (), {})[0]
-    return outcome.Finalist(name, config, Trial(0, "done", {}, 0.5, 1.0), config.config)
+    return outcome.Finalist(name, config, Trial(0, "done", {}, 0.5, 1.0), config.config, 6)
 
 
 def test_validation_alone_chooses_and_of_equals_the_quicker_one():

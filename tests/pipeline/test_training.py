@@ -363,3 +363,24 @@ def test_texts_that_nearly_repeat_across_splits_are_a_line_and_a_finding_without
     report = (tmp_path / "out" / "run" / "report.html").read_text("utf-8")
     assert "rows 1 and 2" in report
     assert "aprikosenbaum" not in (said.err + said.out + report).lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "layers"), [("intent", 5000, 2), ("intent", 500, 3), ("sentiment", 5000, 6), ("sentiment", 500, 3)]
+)
+def test_as_many_of_six_layers_learn_as_the_task_asks_for_and_half_of_them_when_rows_are_few(name, rows, layers):
+    from shoplm.pipeline.config import RunConfig, resolve
+
+    assert resolve(RunConfig.read([name]), rows, 6).adapter.layers == layers
+    assert resolve(RunConfig.read([name], layers=1), rows, 6).adapter.layers == 1
+    both = RunConfig.read(["sentiment", "intent"], method="lora")
+    assert resolve(both, rows, 6, name).adapter.layers == layers
+
+
+def test_where_most_layers_are_fully_tuned_fewer_and_gentler_passes_are_made():
+    from shoplm.pipeline.config import RunConfig, resolve
+
+    deep, flat = (resolve(RunConfig.read(["sentiment"], layers=layers), 5000, 6).fit for layers in (4, 3))
+    assert (deep.epochs, deep.learning_rate, deep.head_rate) == (2, 2e-4, 5e-4)
+    assert (flat.epochs, flat.learning_rate, flat.head_rate) == (4, 4e-4, 1e-3)
+    assert resolve(RunConfig.read(["sentiment"], epochs=5, learning_rate=1e-3), 5000, 6).fit.epochs == 5

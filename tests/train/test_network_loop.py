@@ -69,3 +69,11 @@ def test_heads_begin_from_the_labelled_rows_that_train(fresh):
     assert network.heads["stars"].out.bias.item() == pytest.approx((1 - 1) / 4)  # of the first three rows one has stars
     found = torch.sigmoid(network.heads["tags"].out.bias.detach())
     torch.testing.assert_close(found, torch.tensor([0.5, 0.01, 0.99]), rtol=0, atol=1e-6)  # of the rows that train, never quite sure
+
+
+def test_heads_that_begin_from_targets_alone_cost_no_pass_through_the_backbone(fresh, monkeypatch):
+    network, batch = made(fresh, "bert")
+    tokens = network.backbone.tokenizer.encode([Prompt((Segment(text),)) for text in TEXTS])
+    monkeypatch.setattr(network, "states", lambda *_: pytest.fail("the backbone was asked"))
+    heads_from_features(network, tokens, {name: batch.targets[name] for name in ("stars", "tags")}, 3, None, FitConfig(precision="fp32"))
+    assert network.heads["tags"].out.bias.detach().abs().max() > 0

@@ -7,7 +7,6 @@ since filling in words alone spoils the space that sentence encoders were traine
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from shoplm.model.network import Network
 from shoplm.model.precision import autocast, faster
 from shoplm.pipeline import describe, resuming
 from shoplm.pipeline.corpus import Corpus
+from shoplm.pipeline.driving import Way, drive
 from shoplm.pipeline.pretrain_config import PretrainConfig, resolve
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course, Unfinished
@@ -36,10 +36,8 @@ from shoplm.text.mask import Vocabulary, masked
 from shoplm.text.tokenize import Tokens
 from shoplm.train import checkpoint, loop
 from shoplm.train.journal import Journal
-from shoplm.train.loop import FitConfig
 from shoplm.train.plan import Plan
 from shoplm.train.plan import cut as cut_batches
-from shoplm.train.track import follow
 from shoplm.train.trunk import FILL_TOKENS, Trunk
 
 
@@ -195,7 +193,7 @@ def learn(run: Run) -> tuple[dict[str, float], dict[str, float], Course]:
         run.journal.add(**course.history[0])
     network.eval()  # so that the loop puts every part of it into training mode
     try:
-        _steps(run, plan, state, course, original)
+        drive(_way(run, state, original), network, source, plan, state, course)
     except DivergedError as error:
         run.journal.flush()
         raise DivergedError(f"{error}; {_left(run.journal.folder)}") from None
@@ -238,48 +236,34 @@ def _head_alone(run: Run, plan: Plan) -> None:
         parameter.requires_grad_(True)
 
 
-def _steps(run: Run, plan: Plan, state: loop.State, course: Course, original: Tensor) -> None:
-    """Learn to the end of the plan or of patience; every epoch is judged, said and saved."""
-    network, fit, journal = run.network, run.config.fit, run.journal
-    if _stops(course, fit):
-        return
-    saved = time.monotonic()
-    with follow(journal, run.config.track) as tracker, run.progress.bar("filling in words", plan.steps) as advance:
-        advance(state.step)
-        for step in loop.fit(network, lambda rows: (run.batch(rows, state.step), None), plan, fit, state):
-            advance(1)
-            course.losses["text"] = course.losses.get("text", Tally(0.0, 0.0)) + step.losses["text"]
-            line = {"step": step.number, "epoch": step.epoch, "learning_rate": step.learning_rate}
-            means = {"loss": step.losses["text"], "anchor": step.losses.get("anchor", Tally(0.0, 0.0))}
-            line |= {name: tally.mean for name, tally in means.items() if tally.count}  # a batch of unknown signs alone asks nothing
-            journal.add(**line, gradient_norm=step.gradient_norm, tokens=step.tokens, seconds=round(step.seconds, 5))
-            if step.ends_epoch:
-                last = {name: tensor.clone() for name, tensor in checkpoint.learning(network).items()}
-                weights = {name: tensor.clone() for name, tensor in state.mean.items()} or last
-                checkpoint.restore(network, weights)
-                found = {"epoch": step.epoch, "step": step.number, "train_loss": course.losses["text"].mean, **_judged(run, original)}
-                checkpoint.restore(network, last)
-                course.history.append(found)
-                worth = -found.get("valid_loss", -float(step.epoch))  # without held-out texts the last epoch answers
-                if fit.keep == "last" or worth > course.best.value:
-                    course.best.value, course.best.epoch, course.best.stale, course.best.weights = worth, step.epoch, 0, weights
-                else:
-                    course.best.stale += 1
-                run.progress.say(f"Epoch {step.epoch}, train loss: {found['train_loss']:.3f}, {_said(found)}")
-                journal.add(**found)
-                course.losses.clear()
-            if step.ends_epoch or time.monotonic() - saved >= run.config.checkpoint_seconds:
-                journal.flush()
-                resuming.save(journal.folder, network, state, course)
-                tracker()
-                saved = time.monotonic()
-            if step.ends_epoch and _stops(course, fit):
-                run.progress.say(f"stopped after epoch {step.epoch}: no better on held-out texts for {fit.patience} epochs")
-                return
+def _way(run: Run, state: loop.State, original: Tensor) -> Way:
+    """How the steps are said, judged and saved."""
+    network, config = run.network, run.config
 
+    def line(step: loop.Step) -> dict[str, float]:
+        means = {"loss": step.losses["text"], "anchor": step.losses.get("anchor", Tally(0.0, 0.0))}
+        return {name: tally.mean for name, tally in means.items() if tally.count}  # a batch of unknown signs alone asks nothing
 
-def _stops(course: Course, fit: FitConfig) -> bool:
-    return fit.patience is not None and course.best.stale >= fit.patience
+    def judge(step: loop.Step, course: Course) -> dict[str, float]:
+        last = {name: tensor.clone() for name, tensor in checkpoint.learning(network).items()}
+        weights = {name: tensor.clone() for name, tensor in state.mean.items()} or last
+        checkpoint.restore(network, weights)
+        found = {"train_loss": course.losses["text"].mean, **_judged(run, original)}
+        checkpoint.restore(network, last)
+        worth = -found.get("valid_loss", -float(step.epoch))  # without held-out texts the last epoch answers
+        if config.fit.keep == "last" or worth > course.best.value:
+            course.best.value, course.best.epoch, course.best.stale, course.best.weights = worth, step.epoch, 0, weights
+        else:
+            course.best.stale += 1
+        return found
+
+    def words(found: Mapping[str, Any]) -> str:
+        return f"Epoch {found['epoch']}, train loss: {found['train_loss']:.3f}, {_said(found)}"
+
+    return Way(
+        "filling in words", run.journal, run.progress, config.fit, config.track, config.checkpoint_seconds, line, judge, words,
+        worse="on held-out texts",
+    )  # fmt: skip
 
 
 def _said(line: Mapping[str, Any]) -> str:

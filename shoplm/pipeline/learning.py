@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,15 @@ from shoplm.model.bundle import TaskPart
 from shoplm.model.precision import faster
 from shoplm.pipeline import choosing, describe, resuming, warming
 from shoplm.pipeline.config import RunConfig, resolve
+from shoplm.pipeline.driving import Way, drive
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course, Unfinished
 from shoplm.pipeline.study import Study, fill, set_up
 from shoplm.pipeline.transfer import Ancestor
-from shoplm.tally import Tally
 from shoplm.task import Fitted
 from shoplm.train import checkpoint, loop, start
 from shoplm.train.journal import Journal
-from shoplm.train.plan import Plan
-from shoplm.train.track import follow
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def work(study: Study, *, resumed: bool) -> Learnt:
             if study.ancestor is not None:
                 taken = study.ancestor.give_heads(study.network)
                 progress.say(f"starting from {study.ancestor.words}; heads taken over: {', '.join(taken) or 'none, no label is the same'}")
-        _steps(study, plan, state, course)
+        drive(_way(study, state), study.network, study.batch, plan, state, course)
     except DivergedError as error:
         raise DivergedError(f"{error}{_what_is_left(study.journal)}") from None
     if course.best.weights:
@@ -149,39 +146,18 @@ def _facts(study: Study, learning: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _steps(study: Study, plan: Plan, state: loop.State, course: Course) -> None:
-    """Learn to the end of the plan or of patience; every epoch is judged, said and saved."""
-    fit, progress, journal, name = study.config.fit, study.progress, study.journal, study.lesson.name
-    if course.history and _stops(course, fit):
-        return
-    saved = time.monotonic()
-    with follow(journal, study.config.track) as tracker, progress.bar(f"{name}: learning", plan.steps) as advance:
-        advance(state.step)
-        for step in loop.fit(study.network, study.batch, plan, fit, state):
-            advance(1)
-            for head, tally in step.losses.items():
-                course.losses[head] = course.losses.get(head, Tally(0.0, 0.0)) + tally
-            line = {"step": step.number, "epoch": step.epoch, "loss": step.loss, "learning_rate": step.learning_rate}
-            journal.add(**line, gradient_norm=step.gradient_norm, tokens=step.tokens, seconds=round(step.seconds, 5))
-            if step.ends_epoch:
-                mean = loop.weighted(course.losses, study.network.weights)
-                judged = choosing.validate(study, state, course.best, step.epoch)
-                course.history.append({"epoch": step.epoch, "step": step.number, "train_loss": mean, **judged})
-                progress.say(describe.epoch_line(course.history[-1]))
-                journal.add(**course.history[-1])
-                course.losses.clear()
-            if step.ends_epoch or time.monotonic() - saved >= study.config.checkpoint_seconds:
-                journal.flush()
-                resuming.save(journal.folder, study.network, state, course)
-                tracker()
-                saved = time.monotonic()
-            if step.ends_epoch and _stops(course, fit):
-                progress.say(f"stopped after epoch {step.epoch}: no better validation for {fit.patience} epochs")
-                return
+def _way(study: Study, state: loop.State) -> Way:
+    """How the steps of a task are said, judged and saved."""
+    config, name = study.config, study.lesson.name
 
+    def judge(step: loop.Step, course: Course) -> dict[str, Any]:
+        mean = loop.weighted(course.losses, study.network.weights)
+        return {"train_loss": mean, **choosing.validate(study, state, course.best, step.epoch)}
 
-def _stops(course: Course, fit: loop.FitConfig) -> bool:
-    return fit.patience is not None and course.best.stale >= fit.patience
+    return Way(
+        f"{name}: learning", study.journal, study.progress, config.fit, config.track, config.checkpoint_seconds,
+        line=lambda step: {"loss": step.loss}, judge=judge, words=describe.epoch_line, worse="validation",
+    )  # fmt: skip
 
 
 def _what_is_left(journal: Journal) -> str:

@@ -48,8 +48,8 @@ class FitConfig(Config):
     """How the rate falls to zero after the warm-up."""
     clip: float = pydantic.Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    accumulate: int = pydantic.Field(default=1, ge=1)
-    """Micro-batches of one optimizer step: it changes the memory, never the sum that is learnt from."""
+    accumulate: int | None = pydantic.Field(default=None, ge=1)
+    """Micro-batches of one optimizer step: it changes the memory, never the sum that is learnt from. None = as many as keep each to 8,192 tokens."""
     average: float = pydantic.Field(default=0.3, ge=0, lt=1)
     """Share of all steps, [0, 1), over whose end the weights are averaged: that mean answers. 0 = the last weights do."""
     seed: int = pydantic.Field(default=0, ge=0, lt=2**63)
@@ -60,6 +60,11 @@ class FitConfig(Config):
     """Stop after so many epochs without a better validation; None = run all epochs."""
     precision: Precision | None = None
     """fp32 or bf16 (autocast); None = the faster one, measured at the start."""
+
+
+MICRO_TOKENS = 8192
+"""Padded tokens of one micro-batch where the settings name no number of them: 64 rows of 128. What a step must remember grows with the
+square of a row's length, so a batch of the longest rows alone would need several times the memory of all others."""
 
 
 class Learner(Protocol):
@@ -258,14 +263,14 @@ def weighted(losses: Mapping[str, Tally[float]], weights: Mapping[str, float]) -
     return sum(weights[name] * tally.mean for name, tally in losses.items() if tally.count)
 
 
-def _gradient(model: Any, batch: Batch, trunk: Tensor | None, accumulate: int, precision: Precision) -> dict[str, Tally[float]]:
+def _gradient(model: Any, batch: Batch, trunk: Tensor | None, accumulate: int | None, precision: Precision) -> dict[str, Tally[float]]:
     """Leave in ``.grad`` the gradient of the step's loss; returns the losses.
 
     The loss is the weighted sum over heads of each head's mean over the whole step: each micro-batch
     is divided by the whole step's count, so that halves of unequal weight still add up to the whole.
     """
     whole: dict[str, float] = model.counts(batch)
-    pieces = np.array_split(np.arange(len(batch)), min(accumulate, len(batch)))
+    pieces = np.array_split(np.arange(len(batch)), min(accumulate or -(-batch.ids.size // MICRO_TOKENS) or 1, len(batch)))
     found = dict.fromkeys(whole, Tally(0.0, 0.0))
     for piece in pieces:
         part = batch if len(pieces) == 1 else batch.take(piece)

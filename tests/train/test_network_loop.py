@@ -9,6 +9,7 @@ from shoplm.model.heads import Choice, Labels, Score, Text
 from shoplm.model.network import Network
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt, Segment
+from shoplm.train import loop
 from shoplm.train.loop import FitConfig, _gradient
 from shoplm.train.start import heads_from_features
 
@@ -77,3 +78,15 @@ def test_heads_that_begin_from_targets_alone_cost_no_pass_through_the_backbone(f
     monkeypatch.setattr(network, "states", lambda *_: pytest.fail("the backbone was asked"))
     heads_from_features(network, tokens, {name: batch.targets[name] for name in ("stars", "tags")}, 3, None, FitConfig(precision="fp32"))
     assert network.heads["tags"].out.bias.detach().abs().max() > 0
+
+
+@pytest.mark.parametrize(("accumulate", "pieces"), [(None, 3), (1, 1), (2, 2)])
+def test_a_batch_of_many_tokens_is_taken_in_pieces_unless_their_number_is_set(fresh, monkeypatch, accumulate, pieces):
+    network, batch = made(fresh, "bert")
+    monkeypatch.setattr(loop, "MICRO_TOKENS", -(-batch.ids.size // 3))
+    seen = []
+    losses = network.losses
+    monkeypatch.setattr(network, "losses", lambda part, trunk=None: seen.append(len(part)) or losses(part, trunk))
+    _gradient(network, batch, None, accumulate, "fp32")
+    assert len(seen) == pieces
+    assert sum(seen) == len(batch)

@@ -29,6 +29,9 @@ FEWEST, RAREST = 100, 10
 """With fewer rows, or an event that came true or failed in fewer of them, ``auto`` takes the temperature."""
 MOST_ROWS = 30_000
 """Of more rows so many are drawn: a temperature is then known to half a percent."""
+A_CLASS = 50
+"""With fewer rows than so many a class ``auto`` does not try a line for each of three or more: it may be honest on rows held out, but it moves the
+decisions, and what the same rows then say of their quality is flattered."""
 MOST_CLASSES = 512
 """With more classes ``auto`` does not try a line for each: its curvature is a matrix of twice as many rows."""
 
@@ -175,6 +178,8 @@ def _tried(logits: FloatArray, target: IntArray, asked: str) -> tuple[tuple[Cali
         return KINDS[:1], f"{rarest} rows of the rarer answer are too few to choose by, fewer than {RAREST}"
     if logits.ndim == 2 and logits.shape[1] > MOST_CLASSES:
         return ("temperature", "isotonic"), f"; platt is not tried with more than {MOST_CLASSES} classes"
+    if logits.ndim == 2 and logits.shape[1] > 2 and len(target) < A_CLASS * logits.shape[1]:
+        return ("temperature", "isotonic"), f"; platt is not tried with fewer than {A_CLASS} rows a class"
     if _folds(logits) is None:
         return KINDS[:1], f"fewer than {2 * FOLDS} different rows are too few to choose by"
     return KINDS, ""

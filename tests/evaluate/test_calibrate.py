@@ -262,3 +262,11 @@ def test_a_higher_logit_never_means_a_less_probable_event(seed, rows, kind, trut
     assert (np.diff(odds) >= 0).all()
     assert np.isfinite(odds).all()
     np.testing.assert_array_equal(log_odds(fitted, "x", z[::-1]), log_odds(fitted, "x", z)[::-1])
+
+
+def test_with_few_rows_a_class_auto_draws_no_line_for_each():
+    shift = np.array([0.0, 2.0, -2.0, 1.0])
+    for rows, tried in ((module.A_CLASS * 4 - 1, False), (module.A_CLASS * 4, True)):
+        logits, target = drawn(rows)
+        note = chosen(logits + shift, target).note
+        assert ("platt is not tried" not in note) == tried

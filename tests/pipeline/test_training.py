@@ -188,8 +188,8 @@ def test_with_few_rows_the_last_weights_answer_whatever_a_small_validation_split
     from shoplm.pipeline import learning
 
     courses = []
-    steps = learning._steps
-    monkeypatch.setattr(learning, "_steps", lambda *given: (steps(*given), courses.append(given[-1]))[0])
+    steps = learning.drive
+    monkeypatch.setattr(learning, "drive", lambda *given: (steps(*given), courses.append(given[-1]))[0])
     for settings in ({}, {"keep": "best"}, {"patience": 9}):
         library.fit("sentiment", table, backbone=bert, method="head", epochs=6, learning_rate=0.05, **settings)
     last, best, patient = courses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -153,11 +154,19 @@ class Bundle:
         adapters.choose(self.contents.backbone, name, part.method)
         return run(part.network, tokens, self.precision)
 
-    def evaluate(self, shop: Any = None, *, data: Any = None, task: str | None = None, split: str = "test", **options: Any) -> Any:
-        """Judge it on rows with known answers: see ``pipeline.evaluate``."""
+    def evaluate(self, rows: Any = None, *, task: str | None = None, split: str = "test", **options: Any) -> Any:
+        """Judge it on rows with known answers: see ``pipeline.evaluate`` for the options.
+
+        ``rows`` is what ``fit`` takes: a ``Shop``, the path of one, the path of a plain file, or a pandas, polars or pyarrow table.
+        """
         from shoplm.pipeline.judging import evaluate
 
-        return evaluate(self, task, shop=shop, data=data, split=split, **options)
+        with tempfile.TemporaryDirectory(prefix="shoplm-") as scratch:
+            rows = options.pop("data", None) if rows is None else rows
+            if rows is not None:
+                shop, file = source_of(rows, Path(scratch))
+                options = {"shop": shop, "data": file, **options}
+            return evaluate(self, task, split=split, **options)
 
     def save(self, place: str | Path) -> Path:
         """Write it as a folder that ``shoplm.load`` and every ShopLM command read."""

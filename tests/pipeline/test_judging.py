@@ -111,3 +111,11 @@ def test_probabilities_are_judged_before_and_after_calibration(trained, rows_csv
     for name, before in same["uncalibrated"].items():  # the same model, seed and rows
         assert before["value"] == same["metrics"][name]["value"] == pytest.approx(judged["uncalibrated"][name]["value"])
     assert "calibration" in shoplm("train", "sentiment", *words[:-2], tmp_path / "bad", "calibration=platts").line
+
+
+def test_rows_to_judge_by_are_given_as_fit_takes_them(trained, rows_csv):
+    import pyarrow.csv
+
+    bundle = library.load(trained["head"])
+    file, table = (bundle.evaluate(rows, split="all", baselines=False).plain() for rows in (rows_csv, pyarrow.csv.read_csv(rows_csv)))
+    assert table["metrics"] == file["metrics"] == bundle.evaluate(data=str(rows_csv), split="all", baselines=False).plain()["metrics"]

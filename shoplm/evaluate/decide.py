@@ -13,8 +13,8 @@ from shoplm.task import FloatArray
 
 FAVOURS = tuple(step / 20 for step in range(21))
 """How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
-FEWEST = 20
-"""With fewer true yes the threshold is chosen by the probabilities alone."""
+TRUSTED = 10
+"""With so many true yes, what they say of a threshold counts as much as what the probabilities themselves say of it."""
 
 
 def favoured(logs: FloatArray, shares: FloatArray, favour: float) -> FloatArray:
@@ -34,8 +34,9 @@ def best_favour(value_of: Callable[[float], float]) -> float:
 def best_threshold(probability: FloatArray, target: Any) -> float:
     """The probability from which on saying yes gives the highest F1 of the yes.
 
-    With fewer than ``FEWEST`` true yes their places would decide by chance. F1 is then what it is expected to be if the
-    probabilities hold, which needs no answers at all (Lipton, Elkan & Naryanaswamy, 2014).
+    The places of a few true yes would decide by chance, so a row counts as a yes in part by what is known of it and in
+    part by its probability: the fewer yes there are, the more by its probability. With those alone F1 is what is expected
+    if they hold (Lipton, Elkan & Naryanaswamy, 2014).
 
     Args:
         probability: (M,) calibrated.
@@ -47,7 +48,8 @@ def best_threshold(probability: FloatArray, target: Any) -> float:
         return 0.5
     event = np.asarray(target, float)[known] == 1
     order = np.argsort(-said, kind="stable")
-    said, hits = said[order], (event if event.sum() >= FEWEST else said)[order].astype(float)
+    trust = event.sum() / (event.sum() + TRUSTED)
+    said, hits = said[order], (trust * event + (1 - trust) * said)[order]
     count = np.arange(1, len(said) + 1)
     f1 = 2 * np.cumsum(hits) / (count + hits.sum())
     f1[:-1][said[:-1] == said[1:]] = -1.0  # equals are decided alike

@@ -362,12 +362,6 @@ def _shared(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[list[int], 
     return [ours.index(label) for label in both], [theirs.index(label) for label in both]
 
 
-def named(name: str) -> str:
-    """A name from a shop, such as a column's, as one that a head can have: without a dot, and none that modules use themselves."""
-    found = name.replace(".", "_")
-    return f"{found}_" if hasattr(nn.ModuleDict(), found) else found
-
-
 def asked(spec: HeadSpec, states: States, target: Tensor, weight: Tensor) -> tuple[States, Tensor, Tensor]:
     """What a head must look at to learn ``target``: all of it; of masked text only the M places that are asked, a row each.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -260,11 +261,20 @@ def subject_rows(task: Task, data: Any, features: Sequence[str] = ()) -> pa.Tabl
         else:
             columns[column.name] = pa.nulls(len(given), column.type)
     for name in task.plain:
-        columns[name] = given[name].cast(pa.string()) if name in given.column_names else pa.nulls(len(given), pa.string())
+        columns[name] = _words(given[name]) if name in given.column_names else pa.nulls(len(given), pa.string())
     for name in features:
         if name in given.column_names:
             columns[name] = given[name] if pa.types.is_string(given[name].type) else given[name].cast(pa.float64())
     return pa.table(columns)
+
+
+def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of a task's own as text; a list as JSON."""
+    if not pa.types.is_nested(column.type):
+        return column.cast(pa.string())
+    return pa.chunked_array(
+        [[None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist()]], pa.string()
+    )
 
 
 def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -28,7 +28,7 @@ from shoplm.evaluate.calibration import sigmoid
 from shoplm.evaluate.decide import best_favour, best_threshold, favoured
 from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
 from shoplm.evaluate.several import F1, AveragePrecision, mean_of, pooled
-from shoplm.model.heads import Choice, HeadSpec, Labels, named
+from shoplm.model.heads import Choice, HeadSpec, Labels
 from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, clean, habits
 
@@ -149,11 +149,11 @@ class Traits(Task):
             elif kind == "label":
                 yes = sum(count for word, count in counts.items() if word.strip().lower() in YES)
                 shares[name] = yes / sum(counts[word] for word in counts if word.strip().lower() in YES | NO)
-            elif name in {named(each) for each in settings.asked or ()}:
+            elif name in {_safe(each) for each in settings.asked or ()}:
                 raise DataError(
                     f"traits: `{name}` cannot be learnt: {kind}; give train rows of two values at least, or leave it out of the settings"
                 )
-            else:
+            elif counts:
                 unfit.append(f"`{name}` ({kind})")
         if not groups and not shares:
             raise DataError(
@@ -233,7 +233,7 @@ def _kind(name: str, counts: Counter[str], settings: TraitsSettings) -> str:
     words = {word.strip().lower() for word in counts}
     truths = {word in YES for word in words & (YES | NO)}
     if settings.asked is not None:
-        if name in {named(each) for each in settings.labels or ()}:
+        if name in {_safe(each) for each in settings.labels or ()}:
             if words - YES - NO:
                 return f"the value `{sorted(words - YES - NO)[0]}` is neither yes nor no"
             return "label" if len(truths) == 2 else "no yes and no among its values"
@@ -245,6 +245,12 @@ def _kind(name: str, counts: Counter[str], settings: TraitsSettings) -> str:
     if len(counts) > MOST_VALUES or len(counts) > max(2, sum(counts.values()) // ROWS_A_VALUE):
         return f"{len(counts):,} different values"
     return "group"
+
+
+def _safe(name: str) -> str:
+    """A trait's name as that of its head, which has no dot and is not that of all labels."""
+    found = name.replace(".", "_")
+    return f"{found}_" if found == LABELS else found
 
 
 def _acts(value: Any) -> list[str]:
@@ -271,7 +277,7 @@ def _feature(value: Any) -> float | str | None:
 
 
 _CONTRACT = {column.name for column in contract.USERS.columns}
-_NOT_TRAITS = {*Traits.plain, *_CONTRACT, "source", "ingested_at", "row_digest"} - {"membership"}
+_NOT_TRAITS = {*Traits.plain, *_CONTRACT, "source", "ingested_at", "row_digest"}
 _NO_FEATURES = {*Traits.plain, *Traits.features, "user_id", "attributes", "segments", "source", "ingested_at", "row_digest"}
 
 
@@ -306,7 +312,7 @@ def _plain(view: View, settings: TraitsSettings) -> Moments:
     """The rows of a plain file that have words, each other column a trait."""
     columns = [name for name in view.columns("users") if not name.startswith("_")]
     beside = set(settings.features or ())
-    wanted = _wanted(settings, [name for name in columns if name not in _NOT_TRAITS | beside], columns)
+    wanted = _wanted(settings, _found(view, [name for name in columns if name not in beside]), columns)
     words = [_text(name) for name in Traits.reads if name in columns]
     split = _text("split") if "split" in columns else "cast(null as varchar)"
     each = "".join(f", {_text(name)} as t{at}" for at, name in enumerate(wanted))
@@ -314,7 +320,7 @@ def _plain(view: View, settings: TraitsSettings) -> Moments:
         f"""select _row, coalesce(epoch_us(created_at), 0) as at_us, concat_ws(' ', {", ".join(words)}) as words, {split} as split{each}
             from users where coalesce({", ".join(words)}) is not null order by _row"""
     )
-    targets = {named(name): rows[f"t{at}"].combine_chunks() for at, name in enumerate(wanted)}
+    targets = {_safe(name): rows[f"t{at}"].combine_chunks() for at, name in enumerate(wanted)}
     return Moments(rows["_row"], rows["at_us"], targets, rows["words"], rows["split"])
 
 
@@ -323,7 +329,7 @@ def _of_shop(view: View, settings: TraitsSettings) -> Moments:
     judged = _judged(view)
     columns = [name for name in view.columns("users") if not name.startswith("_")]
     segments = _segments(view)
-    found = list(judged) if judged else [*(name for name in columns if name not in _NOT_TRAITS), *segments]
+    found = list(judged) if judged else [*_found(view, columns), *segments]
     wanted = _wanted(settings, found, [*columns, *segments, *judged])
     said = {name: _text(name) for name in columns}
     said |= {
@@ -339,7 +345,7 @@ def _of_shop(view: View, settings: TraitsSettings) -> Moments:
         f"""with judged as (
               select subject, max(split) as split{over} from (
                 select subject, name, value, split from labels where task = '{NAME}'
-                qualify row_number() over (partition by subject, name order by by = 'person' desc, at desc, by) = 1)
+                qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1)
               group by subject),
             acted as (
               select distinct coalesce(user_id, user_pseudo_id) as who from events
@@ -348,8 +354,8 @@ def _of_shop(view: View, settings: TraitsSettings) -> Moments:
                    (select coalesce(epoch_us(max(event_time)), 0) + 1 from events) as at_us
             from users join acted on acted.who = users.user_id left join judged on judged.subject = users.user_id order by _row"""
     )
-    targets = {named(name): rows[f"target{at}"].combine_chunks() for at, name in enumerate(wanted)}
-    slices = {name: rows[name] for name in ("membership", "country", "language") if named(name) not in targets}
+    targets = {_safe(name): rows[f"target{at}"].combine_chunks() for at, name in enumerate(wanted)}
+    slices = {name: rows[name] for name in ("membership", "country", "language") if _safe(name) not in targets}
     return Moments(rows["_row"], rows["at_us"], targets, rows["user_id"], rows["split"], slices)
 
 
@@ -372,6 +378,14 @@ def _wanted(settings: TraitsSettings, found: Sequence[str], known: Sequence[str]
             f"or labels of the task `{NAME}`"
         )
     return wanted
+
+
+def _found(view: View, columns: Sequence[str]) -> list[str]:
+    """The columns that may be traits without being named: those that are a shop's own, and the membership where there is one."""
+    own = [name for name in columns if name not in _NOT_TRAITS]
+    if "membership" in columns and view.whole.sql("select 1 as one from users where membership is not null limit 1").num_rows:
+        own.insert(0, "membership")
+    return own
 
 
 def _text(name: str) -> str:

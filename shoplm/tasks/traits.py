@@ -10,7 +10,6 @@ Never more than that: one trait is not read to tell another.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
@@ -30,7 +29,7 @@ from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
 from shoplm.evaluate.several import F1, AveragePrecision, mean_of, pooled
 from shoplm.model.heads import Choice, HeadSpec, Labels
 from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
-from shoplm.text.render import ACTS, PATH, Prompt, Segment, clean, habits
+from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
 
 NAME = "traits"
 LABELS = "labels"
@@ -90,7 +89,7 @@ class Traits(Task):
         """The acts, newest first; of a plain row its own words."""
         subject = context.subject
         text = clean(subject.get("text"))
-        given = _acts(subject.get("history"))[-self.last :]
+        given = acts_of(subject.get("history"))
         columns = {
             name: _feature(value) for name, value in subject.plain().items() if name not in _NO_FEATURES and not name.startswith("_")
         }
@@ -100,7 +99,7 @@ class Traits(Task):
             beside: dict[str, float | str | tuple[str, ...]] = {**own}
             if given:
                 beside |= {"things": words, "acts": float(len(given)), "kinds": float(len({*given}))}
-            parts = (Segment(text, 2), Segment(habits(given)))
+            parts = (Segment(text, 2), Segment(habits(given[-self.last :])))
             return Prompt(tuple(part for part in parts if part.text), beside)
         return _habits_of(context)
 
@@ -251,22 +250,6 @@ def _safe(name: str) -> str:
     """A trait's name as that of its head, which has no dot and is not that of all labels."""
     found = name.replace(".", "_")
     return f"{found}_" if found == LABELS else found
-
-
-def _acts(value: Any) -> list[str]:
-    """A plain row's history, oldest first: a list, a JSON list, or acts parted by ``|``."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        if value.lstrip().startswith("["):
-            try:
-                found = json.loads(value)
-            except ValueError:
-                found = None
-            if isinstance(found, list):
-                return _acts(found)
-        value = value.split("|")
-    return [word for each in value if (word := clean(each))]
 
 
 def _feature(value: Any) -> float | str | None:

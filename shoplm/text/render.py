@@ -6,6 +6,8 @@ the same thing in the same words.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -112,6 +114,19 @@ def history(acts: Sequence[str], things: Sequence[Any], most: int = 6) -> tuple[
 
 PATH = " > "
 """Between the steps of an act that is a path from the general to the particular: ``grocery > dairy > milk``."""
+
+
+def acts_of(value: Any) -> list[str]:
+    """The acts that a plain row's history holds, oldest first: a list, a list as JSON, or acts parted by ``|``."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        found = None
+        if value.lstrip().startswith("["):
+            with contextlib.suppress(ValueError):
+                found = json.loads(value)
+        value = found if isinstance(found, list) else value.split("|")
+    return [word for each in value if (word := clean(each))]
 
 
 def habits(acts: Sequence[Any]) -> str:

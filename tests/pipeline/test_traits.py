@@ -12,10 +12,10 @@ import pytest
 import shoplm as library
 from pipeline.worked import shoplm
 
-QUICK = ["epochs=10", "layers=1", "max_length=48"]
+QUICK = ["epochs=15", "method=head", "max_length=48", "learning_rate=0.02"]
 
 
-def people(rows=240):
+def people(rows=200):
     """Shoppers whose basket says their age and whether they garden; some traits are not known, one is noise, one an id."""
     random = np.random.default_rng(0)
     found = []
@@ -82,6 +82,27 @@ def test_a_file_is_answered_the_same_as_a_table_and_a_csv_of_its_acts(plain, tmp
     assert [json.loads(line)["gardens_probability"] for line in said.out.splitlines()] == [row["gardens_probability"] for row in rows]
 
 
+def test_what_mattered_is_told_by_leaving_acts_out(plain, tmp_path):
+    from shoplm.pipeline.evidence import evidence
+
+    bundle = library.load(plain / "out")
+    basket = ["milk", "toys > lego", "milk", "garden > soil", "toys > lego"]
+    age, plainer, nothing = evidence(bundle, pa.table({"history": [basket, ["milk", "tea"], None]}), calls=4)
+    assert (age["age"][0].act, age["age"][0].times) == ("lego", 2)
+    assert age["gardens"][0].act == "soil"
+    assert "gardens" not in plainer
+    assert plainer["age"][0].act == "tea"
+    assert nothing == {}
+    whole, less = bundle.answer(pa.table({"history": [basket, [act for act in basket if act != "garden > soil"]]})).values["gardens"]
+    assert age["gardens"][0].effect == pytest.approx(whole - less, abs=1e-3)  # rounded, and another padding
+    assert len(evidence(bundle, pa.table({"history": [basket]}), calls=1, most=9)[0]["age"]) <= 1
+    (tmp_path / "asked.csv").write_text("history\n" + "|".join(basket) + "\n")
+    said = shoplm("predict", plain / "out", "--data", tmp_path / "asked.csv", "--why")
+    assert said.code == 0, said.err
+    assert "gardens: soil (+" in json.loads(said.out)["because"]
+    assert "a --text has none" in shoplm("predict", plain / "out", "--text", "tea", "--why").line
+
+
 def test_a_text_and_the_traits_that_are_named_make_a_task(bert, tmp_path):
     rows = [{"text": f"bought {['toys', 'tea'][at % 2]} {at}", "kind": at % 2, "seen": "yes", "age": at % 3} for at in range(90)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
@@ -132,5 +153,7 @@ def test_a_shop_is_learnt_from_its_shoppers_acts_judged_and_asked_about_a_shoppe
     assert said.code == 0, said.err
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert len({row["parent_probability"] for row in rows}) > 1
+    said = shoplm("predict", out, "--data", tmp_path / "who.csv", "--shop", sample, "--why")
+    assert [json.loads(line)["because"] for line in said.out.splitlines()][2] == ""
     again = bundle.predict({"user_id": ["u0000007"]}, shop=sample)[0]
     assert again["parent_probability"] == pytest.approx(rows[1]["parent_probability"], abs=2e-4)  # another padding, four decimals

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import pyarrow as pa
+import pydantic
 
 from shoplm.data import contract
 from shoplm.data.context import Context
@@ -55,6 +56,12 @@ class TraitsSettings(Calibrating):
     """Traits that are yes or no, independent of one another: columns, or segments of a shop's shoppers."""
     features: tuple[str, ...] | None = None
     """What stands beside the text: the task's own, or columns of a plain file; None = all of the task's own, [] = none."""
+
+    @pydantic.field_validator("groups", "labels", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """``groups=age,gender`` is a list."""
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @property
     def asked(self) -> tuple[str, ...] | None:

@@ -91,7 +91,7 @@ def _reasons(answer: Answer, specs: Mapping[str, HeadSpec], kept: Sequence[tuple
     for name, probability in said.items():
         effects = probability[0] - np.asarray(probability[1:], float)
         order = np.argsort(-effects, kind="stable")[:most]
-        found[name] = [Reason(*kept[at], round(float(effects[at]), 4)) for at in order.tolist() if effects[at] >= LEAST]
+        found[name] = [Reason(kept[at][0], kept[at][1], round(float(effects[at]), 4)) for at in order.tolist() if effects[at] >= LEAST]
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,10 @@ from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.heads import HeadSpec
 from shoplm.text.features import Features
 from shoplm.text.render import Prompt
+
+YES = frozenset({"yes", "true", "1", "1.0"})
+NO = frozenset({"no", "false", "0", "0.0"})
+"""The words of a label that is yes or no, in lower case."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -46,7 +50,7 @@ class Moments:
     at_us: pa.Array
     """int64 (M): the moment, UTC microseconds; only what was known before it is read."""
     targets: Mapping[str, pa.Array]
-    """One array (M) for each target: strings for Choice, numbers for Score; null = missing."""
+    """One array (M) for each target: strings for Choice, numbers for Score, for Labels one a label, as numbers or yes and no; null = missing."""
     group: pa.Array
     """string (M): moments of one group stay on one side of a split."""
     split: pa.Array | None = None
@@ -192,13 +196,26 @@ class Metric(ABC):
     def read(self, statistic: FloatArray) -> FloatArray:
         """The metric of each statistic, (…, size) -> (…); NaN where nothing was counted."""
 
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Each target that it reads with the value that answers it."""
+        return ((self.target, self.value),)
+
+    def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
+        """``cells`` of what it ``reads``."""
+        return self.cells(targets[self.target], np.asarray(values[self.value]))
+
+    def readable(self, targets: Collection[str], values: Collection[str]) -> bool:
+        """Whether some target that it reads is there together with its value."""
+        return any(target in targets and value in values for target, value in self.reads)
+
     def point(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> float:
         """The metric of some rows, without interval; NaN where they have no such target or value."""
-        if self.target not in targets or self.value not in values:
+        if not self.readable(targets, values):
             return float("nan")
-        value = values[self.value]
-        cells, amounts = self.cells(targets[self.target], value)
-        size = self.size(value.shape[1] if value.ndim == 2 else 1)
+        cells, amounts = self.counted(targets, values)
+        first = values.get(self.value)
+        size = self.size(first.shape[1] if first is not None and first.ndim == 2 else 1)
         return float(self.read(np.bincount(cells[cells >= 0], amounts[cells >= 0], size).astype(np.float64)))
 
 
@@ -230,8 +247,11 @@ class Task(ABC):
     """Columns that only a plain file has, such as a label: the contract does not name them."""
     defaults: ClassVar[Mapping[str, str]] = {}
     """Values for required columns of the subject table that a plain file may lack."""
+    numbered: ClassVar[str | None] = None
+    """The subject table's key where a plain file may lack it: each row then gets a number of its own."""
     Settings: ClassVar[type[Config]]
-    metrics: ClassVar[Mapping[str, Metric]]
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    """Those of every run of the task."""
     judge_by: ClassVar[str]
     """The metric that validation chooses by."""
 
@@ -251,6 +271,10 @@ class Task(ABC):
     def heads(self, fitted: Fitted) -> Mapping[str, HeadSpec]:
         """The heads that answer, by the name of the target each learns."""
 
+    def metrics_of(self, fitted: Fitted) -> Mapping[str, Metric]:  # noqa: ARG002  (most tasks have the same in every run)
+        """The metrics of a run, where they follow what it learnt; else the task's own."""
+        return self.metrics
+
     @abstractmethod
     def learn(self, targets: Mapping[str, pa.Array], settings: Any) -> Fitted:
         """What train rows alone tell: labels, ranges, priors.
@@ -266,6 +290,12 @@ class Task(ABC):
     @abstractmethod
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The answers that these scores mean."""
+
+
+def yes_or_no(column: pa.Array) -> FloatArray:
+    """(M,) float32 of words: 1 yes, 0 no, NaN where a word says neither."""
+    words = [None if word is None else word.strip().lower() for word in column.to_pylist()]
+    return np.array([1.0 if word in YES else 0.0 if word in NO else np.nan for word in words], np.float32)
 
 
 def walked(task: Task, settings: Any) -> str:

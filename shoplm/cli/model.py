@@ -43,7 +43,7 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the backbone for tasks (interest, sentiment, intent) and write a bundle.
+    """Fine-tune the backbone for tasks (interest, traits, sentiment, intent) and write a bundle.
 
     Settings: epochs batch_size max_length learning_rate optimizer weight_decay warmup schedule seed
     patience layers r lora_alpha … as KEY=VALUE.
@@ -229,8 +229,16 @@ def evaluate(
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS")
 @click.option("--out", type=FILE, help="Write answers there (.csv, .jsonl or .parquet) instead of to stdout.")
 @click.option("--shop", type=FOLDER, help="Where a task finds histories and products; FILE then names user_id and item_id.")
+@click.option("--why", is_flag=True, help="Beside each answer the acts that mattered most; takes some thirty times as long.")
 def predict(
-    bundle: Path, name: str | None, data: Path | None, texts: tuple[str, ...], pairs: tuple[str, ...], out: Path | None, shop: Path | None
+    bundle: Path,
+    name: str | None,
+    data: Path | None,
+    texts: tuple[str, ...],
+    pairs: tuple[str, ...],
+    out: Path | None,
+    shop: Path | None,
+    why: bool,
 ) -> None:
     """Answer texts, or every row of a file, in order."""
     from shoplm.pipeline.bundle import load
@@ -243,10 +251,12 @@ def predict(
         raise DataError(f"two sources of texts, --data {data} and --text: give only one of them")
     if shop is not None and data is None:
         raise DataError(f"--shop {shop}: tells about the shoppers and items of --data FILE; a --text has neither")
+    if why and data is None:
+        raise DataError("--why: tells the acts of --data FILE that mattered; a --text has none")
     loaded = load(bundle)
     task = (name,) if name else ()
     if data is not None:
-        count = predict_file(loaded, name, data, out, pairs_of(pairs), Terminal(), shop)
+        count = predict_file(loaded, name, data, out, pairs_of(pairs), Terminal(), shop, why)
         click.echo(f"{count:,} answers{f' in {out}' if out else ''}\nnext: {typed('evaluate', bundle, *task, '--data', data)}", err=True)
         return
     for row in loaded.predict(list(texts), name):

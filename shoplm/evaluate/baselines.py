@@ -145,7 +145,8 @@ def _linear(features: Any, target: Any, head: Head, rng: np.random.Generator) ->
         return None
     if head[0] == "regression":
         return _ridge(features, target.astype(float), held, search, rows)
-    return _svm(features, target.astype(np.int64), 2 if head[0] == "binary" else head[1], (held, search, rows), binary=head[0] == "binary")
+    whole = np.nan_to_num(target, nan=-1).astype(np.int64)
+    return _svm(features, whole, 2 if head[0] == "binary" else head[1], (held, search, rows), binary=head[0] == "binary")
 
 
 def _ridge(features: Any, target: FloatArray, held: IntArray, search: IntArray, rows: IntArray) -> Predict:

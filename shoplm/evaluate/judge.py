@@ -82,7 +82,8 @@ class Judge:
             seed: of the bootstrap; equal seeds make two judgements comparable by ``difference``.
         """
         self._metrics, self._seed = dict(metrics), seed
-        self._classes = {metric.value: classes.get(metric.value, 1) for metric in metrics.values()}
+        self._reads = [pair for metric in metrics.values() for pair in metric.reads]
+        self._classes = {value: classes.get(value, 1) for _, value in self._reads}
         sizes = [metric.size(self._classes[metric.value]) for metric in metrics.values()]
         ends = np.cumsum([0, *sizes])
         self._spans = {name: (int(ends[i]), int(ends[i + 1])) for i, name in enumerate(metrics)}
@@ -97,7 +98,7 @@ class Judge:
         self._confusion = {metric: np.zeros((width, width), np.int64) for metric, width in widths.items()}
         self._slices = SliceSums(int(ends[-1]))
         self._rows = 0
-        self._checksums: dict[str, int] = dict.fromkeys(sorted({metric.target for metric in metrics.values()}), 0)
+        self._checksums: dict[str, int] = dict.fromkeys(sorted({target for target, _ in self._reads}), 0)
 
     def update(
         self, targets: Mapping[str, Any], values: Mapping[str, FloatArray], slices: Mapping[str, Sequence[str | None] | Any] | None = None
@@ -116,11 +117,10 @@ class Judge:
         rows = self._fitting(targets, values)
         parts = []
         for name, metric in self._metrics.items():
-            target, value = np.asarray(targets[metric.target]), np.asarray(values[metric.value])
-            cells, amounts = metric.cells(target, value)
+            cells, amounts = metric.counted(targets, values)
             parts.append((np.where(cells >= 0, cells + self._spans[name][0], -1), amounts))
             if isinstance(metric, AUROC):
-                self._ranks[name].add(np.asarray(target), metric.score(value))
+                self._ranks[name].add(np.asarray(targets[metric.target]), metric.score(np.asarray(values[metric.value])))
         for metric, table in self._confusion.items():
             true, chosen, gone = metric.pair(targets[metric.target], np.asarray(values[metric.value]))
             table += np.bincount((true * len(table) + chosen)[~gone], minlength=table.size).reshape(table.shape)
@@ -129,18 +129,21 @@ class Judge:
         self._sums += np.bincount(cells[counted], amounts[counted], len(self._sums))
         self._bootstrap.add(cells, amounts)
         self._slices.add(self._rows, cells, amounts, slices or {})
-        for name in self._checksums:
+        for name in self._checksums.keys() & targets.keys():
             kept = np.asarray(targets[name])
             kept = kept.astype("<f8" if kept.dtype.kind == "f" else "<i8")
             self._checksums[name] = zlib.crc32(np.ascontiguousarray(kept).tobytes(), self._checksums[name])
         self._rows += rows
 
     def _fitting(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> int:
-        lengths = {f"target `{m.target}`": len(targets[m.target]) for m in self._metrics.values()}
-        lengths |= {f"value `{m.value}`": len(values[m.value]) for m in self._metrics.values()}
+        there = [(target, value) for target, value in self._reads if target in targets and value in values]
+        lengths = {f"target `{target}`": len(targets[target]) for target, _ in there}
+        lengths |= {f"value `{value}`": len(values[value]) for _, value in there}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"targets and values of one chunk are equally long, seen {lengths}")
         for name, width in self._classes.items():
+            if name not in values:
+                continue
             value = np.asarray(values[name])
             if width > 1 and value.shape[1:] != (width,):
                 raise ValueError(f"value `{name}`: expected {width} columns, seen shape {value.shape}")

@@ -27,7 +27,7 @@ def missing(target: Any) -> npt.NDArray[np.bool_]:
     return np.isnan(array) if array.dtype.kind == "f" else array < 0
 
 
-def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:
+def ratio(over: FloatArray, under: FloatArray) -> FloatArray:
     """``over / under``, NaN where ``under`` is zero."""
     unknown: FloatArray = np.full(np.broadcast(over, under).shape, np.nan)
     return np.divide(over, under, out=unknown, where=under != 0)
@@ -73,7 +73,7 @@ class Accuracy(Decision):
 
     def read(self, statistic: FloatArray) -> FloatArray:
         """Right over all."""
-        return _ratio(statistic[..., 1], statistic.sum(-1))
+        return ratio(statistic[..., 1], statistic.sum(-1))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class MacroF1(Decision):
         hits, alarms, misses = np.split(statistic, 3, axis=-1)
         seen = hits + alarms + misses > 0
         f1 = np.divide(2 * hits, 2 * hits + alarms + misses, out=np.zeros(hits.shape), where=seen)
-        return _ratio(f1.sum(-1), seen.sum(-1).astype(float))
+        return ratio(f1.sum(-1), seen.sum(-1).astype(float))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class MicroF1(Decision):
     def read(self, statistic: FloatArray) -> FloatArray:
         """2 hits / (2 hits + false alarms + misses)."""
         hits = 2 * statistic[..., 0]
-        return _ratio(hits, hits + statistic[..., 1] + statistic[..., 2])
+        return ratio(hits, hits + statistic[..., 1] + statistic[..., 2])
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Mean(Metric):
 
     def read(self, statistic: FloatArray) -> FloatArray:
         """Sum over count."""
-        return _ratio(statistic[..., 0], statistic[..., 1])
+        return ratio(statistic[..., 0], statistic[..., 1])
 
 
 @dataclass(frozen=True)
@@ -211,13 +211,13 @@ class ECE(Metric):
     def read(self, statistic: FloatArray) -> FloatArray:
         """Sum over bins of |said - happened|, over rows."""
         rows, said, happened = np.split(statistic, 3, axis=-1)
-        return _ratio(np.abs(said - happened).sum(-1), rows.sum(-1))
+        return ratio(np.abs(said - happened).sum(-1), rows.sum(-1))
 
     def table(self, statistic: FloatArray) -> Reliability:
         """The reliability diagram of one statistic."""
         rows, said, happened = np.split(statistic, 3)
         edges = np.linspace(0, 1, self.bins + 1)
-        return Reliability(edges, rows.astype(np.int64), _ratio(said, rows), _ratio(happened, rows))
+        return Reliability(edges, rows.astype(np.int64), ratio(said, rows), ratio(happened, rows))
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class AUROC(Metric):
 def _pairs(without: FloatArray, events: FloatArray) -> FloatArray:
     """The share of pairs in which the event stands in a later place, (…, N) counts in rank order -> (…)."""
     won = (events * (np.cumsum(without, -1) - without / 2)).sum(-1)
-    return _ratio(won, without.sum(-1) * events.sum(-1))
+    return ratio(won, without.sum(-1) * events.sum(-1))
 
 
 class Ranks:

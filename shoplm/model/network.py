@@ -14,6 +14,19 @@ from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 
 
+class Heads(nn.ModuleDict):
+    """Heads by name, also by one that modules use themselves, such as ``children`` or ``type``: a shop's columns are called so.
+
+    A dot is no part of a name.
+    """
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        """``add_module`` without its check: no head is ever asked for as an attribute."""
+        if not key or "." in key:
+            raise ValueError(f"a head's name is not empty and has no dot, seen {key!r}")
+        self._modules[key] = module
+
+
 class Network(nn.Module):
     """One task's model. The backbone may be shared with other networks; the heads are its own.
 
@@ -26,7 +39,7 @@ class Network(nn.Module):
         self.specs = dict(specs)
         self.cut = cut
         words = backbone.vocabulary.shape[0]
-        self.heads = nn.ModuleDict({name: build(spec, backbone.width, words) for name, spec in specs.items()})
+        self.heads = Heads({name: build(spec, backbone.width, words) for name, spec in specs.items()})
 
     @property
     def weights(self) -> Mapping[str, float]:

@@ -114,7 +114,8 @@ def _learn(study: Study, best: Best, rung: Callable[[int, float], bool], until: 
         DivergedError: the loss exploded, or validation is no number.
     """
     lesson, plan, fit = study.lesson, study.plan, study.config.fit
-    name, higher = lesson.task.judge_by, lesson.task.metrics[lesson.task.judge_by].higher_is_better
+    name = lesson.task.judge_by
+    higher = lesson.task.metrics_of(lesson.fitted)[name].higher_is_better
     state = loop.start(study.network, fit, study.regularizer(plan))
     warming.warm(study, lesson.train_rows, None)
     start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from shoplm import task as tasks
 from shoplm.data import contract
 from shoplm.data.consent import learnable
+from shoplm.data.context import Context, Contexts
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model import adapters, heads
@@ -127,19 +129,12 @@ class Bundle:
 
         With a shop, a row is asked about at its own time, and one without a time after all that the shop knows.
         """
-        name, task_, part, fitted = self.part(task)
-        rows = np.arange(len(subject), dtype=np.int64)
-        view = None if shop is None else learnable(shop if isinstance(shop, Shop) else Shop(Path(shop)))
-        at_us, knowing = _moments(task_, subject, view), Knowing(view, task_)
+        _, _, part, _ = self.part(task)
         found: dict[str, list[Any]] = {}
-        for begin in range(0, len(rows), PASS_ROWS):
-            contexts = knowing.contexts(subject, rows[begin : begin + PASS_ROWS], at_us[begin : begin + PASS_ROWS])
-            prompts = [task_.prompt(contexts[at]) for at in range(len(contexts))]
-            tokens = self.contents.backbone.tokenizer.encode(prompts)
-            tokens = beside(tokens, fitted.features, gathered(prompts, fitted.features.names))
-            for head, values in self.read(name, tokens).values.items():
+        for contexts in self.contexts(subject, task, shop):
+            for head, values in self.about(contexts, task).values.items():
                 found.setdefault(head, []).append(values)
-        if not len(rows):
+        if not len(subject):
             return Scores(
                 {
                     head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice | Labels) else 0, np.float32)
@@ -147,6 +142,22 @@ class Bundle:
                 }
             )
         return Scores({head: np.concatenate(values) for head, values in found.items()})
+
+    def contexts(self, subject: pa.Table, task: str | None = None, shop: Any = None) -> Iterator[Contexts]:
+        """What was known about rows of the subject table, as ``scores`` asks about them, some thousand rows at a time."""
+        _, task_, _, _ = self.part(task)
+        rows = np.arange(len(subject), dtype=np.int64)
+        view = None if shop is None else learnable(shop if isinstance(shop, Shop) else Shop(Path(shop)))
+        at_us, knowing = _moments(task_, subject, view), Knowing(view, task_)
+        for begin in range(0, len(rows), PASS_ROWS):
+            yield knowing.contexts(subject, rows[begin : begin + PASS_ROWS], at_us[begin : begin + PASS_ROWS])
+
+    def about(self, contexts: Iterable[Context], task: str | None = None) -> Scores:
+        """What the heads say about some contexts, at least one, in their order."""
+        name, task_, _, fitted = self.part(task)
+        prompts = [task_.prompt(context) for context in contexts]
+        tokens = self.contents.backbone.tokenizer.encode(prompts)
+        return self.read(name, beside(tokens, fitted.features, gathered(prompts, fitted.features.names)))
 
     def read(self, name: str, tokens: Tokens) -> Scores:
         """What the heads say about token sequences, in their order."""
@@ -269,11 +280,20 @@ def subject_rows(task: Task, data: Any, features: Sequence[str] = ()) -> pa.Tabl
         else:
             columns[column.name] = pa.nulls(len(given), column.type)
     for name in task.plain:
-        columns[name] = given[name].cast(pa.string()) if name in given.column_names else pa.nulls(len(given), pa.string())
+        columns[name] = _words(given[name]) if name in given.column_names else pa.nulls(len(given), pa.string())
     for name in features:
         if name in given.column_names:
             columns[name] = given[name] if pa.types.is_string(given[name].type) else given[name].cast(pa.float64())
     return pa.table(columns)
+
+
+def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of a task's own as text; a list as JSON."""
+    if not pa.types.is_nested(column.type):
+        return column.cast(pa.string())
+    return pa.chunked_array(
+        [[None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist()]], pa.string()
+    )
 
 
 def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:

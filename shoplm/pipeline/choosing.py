@@ -46,12 +46,13 @@ def validate(study: Study, state: loop.State, best: Best, epoch: int) -> dict[st
     checkpoint.restore(study.network, judged)
     answer = lesson.task.answer(_scores(study, lesson.valid_rows), lesson.fitted)
     checkpoint.restore(study.network, last)
-    judge_by = lesson.task.judge_by
+    judge_by, metrics = lesson.task.judge_by, lesson.task.metrics_of(lesson.fitted)
     found = {
-        f"valid_{name}": lesson.task.metrics[name].point(lesson.valid_targets, answer.values)
+        f"valid_{name}": metrics[name].point(lesson.valid_targets, answer.values)
         for name in dict.fromkeys(["accuracy", judge_by])
+        if name in metrics
     }
-    value = found[f"valid_{judge_by}"] if lesson.task.metrics[judge_by].higher_is_better else -found[f"valid_{judge_by}"]
+    value = found[f"valid_{judge_by}"] if metrics[judge_by].higher_is_better else -found[f"valid_{judge_by}"]
     if study.config.fit.keep == "last" or value > best.value:
         best.value, best.epoch, best.stale, best.weights = value, epoch, 0, judged
     else:
@@ -75,7 +76,7 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
         scores = _scores(study, lesson.valid_rows)
         fitted = lesson.task.choose(scores, lesson.valid_targets, lesson.fitted)
         values = lesson.task.answer(scores, fitted).values
-        judge = judge_of(lesson.task, values, known(lesson.valid_targets))
+        judge = judge_of(lesson.task.metrics_of(fitted), values, known(lesson.valid_targets))
         judge.update(lesson.valid_targets, values)
         _say(study, fitted)
         return fitted, judge.result()

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shoplm import task as tasks
 from shoplm.data.health.finding import Finding
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
@@ -25,7 +24,7 @@ from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
 from shoplm.evaluate.metrics import ECE, LogLoss
 from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
 from shoplm.evaluate.words import moved
-from shoplm.model.heads import Choice, HeadSpec, Score
+from shoplm.model.heads import Choice, HeadSpec, Labels, Score
 from shoplm.model.precision import Precision
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle, beside
@@ -54,12 +53,15 @@ class Evaluation:
     uncalibrated: Judgement | None = field(default=None, repr=False)
     """Log loss and calibration error of the same rows without calibration; None when there was none to leave out."""
 
+    targets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The target of each metric (of a joint one the first)."""
+
     def beliefs(self) -> list[Belief]:
         """Reliability before and after calibration, with what it changed on these rows (paired)."""
         before, found = self.uncalibrated, []
         changed = {} if before is None else difference(self.judgement, before)
         for target, table in self.judgement.reliability.items():
-            names = [name for name in changed if before is not None and self._target(name) == target]
+            names = [name for name in changed if before is not None and self.targets.get(name) == target]
             said = [
                 f"{metric_name(name)}: {before.metrics[name]} before calibration, {self.judgement.metrics[name]} after; "
                 f"changed by {changed[name].value:+.4f} [{changed[name].low:+.4f}, {changed[name].high:+.4f}]"
@@ -68,9 +70,6 @@ class Evaluation:
             ]
             found.append(Belief(target, table, None if before is None else before.reliability.get(target), said))
         return found
-
-    def _target(self, metric: str) -> str:
-        return tasks.get(self.task).metrics[metric].target
 
     def differences(self) -> dict[str, dict[str, Estimate]]:
         """For each baseline how much better this model is, metric by metric, on the same resampled rows."""
@@ -141,7 +140,7 @@ def evaluate(
     with origin(task_, shop, data, mapping, waiting) as source:
         begin = time.perf_counter()
         rows = _Rows(source.view, task_, bundle, recipe, split, fitted)
-        specs = part.network.specs
+        specs, metrics = part.network.specs, task_.metrics_of(fitted)
         notes = list(source.notes)
         known = rows.known(specs, notes)
         fitted_baselines = _baselines(rows, specs, notes, waiting) if baselines else {}
@@ -163,16 +162,16 @@ def evaluate(
                     **{key: rows.warmth(key, column.take(pa.array(at))) for key, column in piece.moments.seen.items()},
                     "length": _lengths(tokens.lengths),
                 }
-                ours = ours or judge_of(task_, answer.values, known)
+                ours = ours or judge_of(metrics, answer.values, known)
                 ours.update(targets, answer.values, cuts)
                 if plain is not None:
                     values = task_.answer(scores, plain).values
-                    before = before or judge_of(task_, values, known, (ECE, LogLoss))
+                    before = before or judge_of(metrics, values, known, (ECE, LogLoss))
                     before.update(targets, values)
                 texts = [piece.texts[i] for i in at]
                 for key, baseline in fitted_baselines.items():
                     values = _baseline_values(task_, fitted, specs, baseline.values(texts))
-                    theirs.setdefault(key, judge_of(task_, values, known)).update(targets, values)
+                    theirs.setdefault(key, judge_of(metrics, values, known)).update(targets, values)
                 if examples and len(shown) < 2000:
                     shown += _rows_of(texts, answer.rows(), targets)
         if ours is None:
@@ -182,7 +181,7 @@ def evaluate(
         return Evaluation(
             name, split, source.view.data_version, ours.result(), {key: judge.result() for key, judge in theirs.items()},
             task_.judge_by, time.perf_counter() - begin, notes, _examples(bundle, name, shown, examples),
-            None if before is None else before.result(),
+            None if before is None else before.result(), {name: metric.target for name, metric in metrics.items()},
         )  # fmt: skip
 
 
@@ -230,8 +229,7 @@ class _Rows:
                     for label, count in Counter(given.drop_null().to_pylist()).items():
                         if label not in spec.labels:
                             foreign[label] = foreign.get(label, 0) + count
-                if _known(encode({name: given}, specs)[name]):
-                    found.add(name)
+                found |= known(encode({name: given}, specs))
         shown = ", ".join(f"`{label}` ({count:,})" for label, count in sorted(foreign.items())[:3]) + (
             " and others" if len(foreign) > 3 else ""
         )
@@ -259,14 +257,13 @@ class _Rows:
 
 
 def judge_of(
-    task: Task, values: Mapping[str, npt.NDArray[Any]], known: Collection[str], kinds: tuple[type[Metric], ...] = (Metric,)
+    metrics: Mapping[str, Metric],
+    values: Mapping[str, npt.NDArray[Any]],
+    known: Collection[str],
+    kinds: tuple[type[Metric], ...] = (Metric,),
 ) -> Judge:
-    """A judge with those of the task's metrics for which there are both values and known targets, if need be of some kinds only."""
-    metrics = {
-        name: metric
-        for name, metric in task.metrics.items()
-        if metric.target in known and metric.value in values and isinstance(metric, kinds)
-    }
+    """A judge with those metrics for which there are both values and known targets, if need be of some kinds only."""
+    metrics = {name: metric for name, metric in metrics.items() if metric.readable(known, values) and isinstance(metric, kinds)}
     return Judge(metrics, {name: value.shape[1] for name, value in values.items() if value.ndim == 2})
 
 
@@ -290,6 +287,9 @@ def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], pro
             kinds[name] = ("choice", len(spec.labels))
         elif isinstance(spec, Score):
             kinds[name] = ("binary",) if spec.kind == "binary" else ("regression",)
+        elif isinstance(spec, Labels):
+            kinds |= dict.fromkeys(spec.labels, ("binary",))
+    kinds = {name: kind for name, kind in kinds.items() if name in raw}
     targets = {name: np.concatenate([encode({name: column}, specs)[name] for column in raw[name]]) for name in kinds}
     kinds = {name: kind for name, kind in kinds.items() if _known(targets[name])}
     with progress.bar("baselines: majority, TF-IDF + linear", None):
@@ -302,14 +302,18 @@ def _baseline_values(
     task: Task, fitted: Fitted, specs: Mapping[str, HeadSpec], values: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
     """A baseline's probabilities as the task itself would derive values from them, its own calibration left as it is."""
-    scores = {
-        name: np.log(np.clip(value, 1e-12, 1)).astype(np.float32) if isinstance(specs[name], Choice) else value
-        for name, value in values.items()
-    }
+    scores: dict[str, npt.NDArray[Any]] = {}
+    for name, spec in specs.items():
+        if isinstance(spec, Labels):
+            each = [np.clip(values[label], 1e-12, 1 - 1e-12) for label in spec.labels if label in values]
+            if len(each) == len(spec.labels):
+                scores[name] = (np.log(each) - np.log1p(np.negative(each))).T.astype(np.float32)
+        elif name in values:
+            scores[name] = np.log(np.clip(values[name], 1e-12, 1)).astype(np.float32) if isinstance(spec, Choice) else values[name]
     numbers = {key: value for key, value in fitted.numbers.items() if key in ("low", "high")}
     plain = fitted.model_copy(update={"numbers": numbers, "calibrations": {}})
     derived = task.answer(Scores(scores), plain).values
-    return {name: value for name, value in derived.items() if name in values or name in ("event", "choice")}
+    return {name: value for name, value in derived.items() if name in values or name.rpartition(" ")[2] in ("event", "choice")}
 
 
 def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:

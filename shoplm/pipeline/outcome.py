@@ -73,8 +73,9 @@ def write(
     """
     metric, split = lesson.task.judge_by, "test" if len(lesson.prepared.at("test")) else "valid"
     whole = {name: [one for one in several if "failed" not in one] for name, several in runs.items()}
-    name = chosen(finalists, whole, higher=lesson.task.metrics[metric].higher_is_better)
-    rows = _rows(finalists, runs, whole, name, metric, lesson.task.metrics[metric].higher_is_better)
+    higher = lesson.task.metrics_of(lesson.fitted)[metric].higher_is_better
+    name = chosen(finalists, whole, higher=higher)
+    rows = _rows(finalists, runs, whole, name, metric, higher)
     notes = [f"{row.name} failed: {row.failed}" for row in rows if row.failed]
     notes += [
         f"{one}: no trial came to its end ({', '.join(sorted({trial.state for trial in trials}))})"

@@ -19,6 +19,7 @@ from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
 from shoplm.files import whole
 from shoplm.pipeline.bundle import Bundle, load
+from shoplm.pipeline.evidence import evidence, in_words
 from shoplm.pipeline.prepare import field_mapping
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Task
@@ -39,6 +40,7 @@ def predict_file(
     mapping: Mapping[str, str],
     progress: Progress,
     shop: Path | Shop | None = None,
+    why: bool = False,
 ) -> int:
     """Answer every row of a csv, jsonl or parquet file; the file's own columns come first, then the answer's.
 
@@ -50,6 +52,7 @@ def predict_file(
         mapping: our field -> the file's column.
         progress: who waits.
         shop: where a task that needs them finds histories and facts; the file then names shoppers and items.
+        why: add ``because``, the acts that mattered most; each row is then asked about some thirty times.
 
     Returns:
         How many rows were answered.
@@ -71,7 +74,7 @@ def predict_file(
     columns = field_mapping(task, data, mapping, task.keys if shop is not None else ())
     schema = _schema(data, task, ending)
     with progress.bar("answering", None) as advance:
-        answers = _answers(bundle, name, data, columns, schema, shop)
+        answers = _answers(bundle, name, data, columns, schema, shop, why)
         if out is None:
             return sum(_said(table, sys.stdout, advance) for table in answers)
         count = 0
@@ -116,7 +119,7 @@ def _holds(ending: str, kind: pa.DataType) -> bool:
 
 
 def _answers(
-    bundle: Bundle, name: str | None, data: Path, columns: Mapping[str, str], schema: pa.Schema, shop: Path | Shop | None
+    bundle: Bundle, name: str | None, data: Path, columns: Mapping[str, str], schema: pa.Schema, shop: Path | Shop | None, why: bool
 ) -> Iterator[pa.Table]:
     _, task, _, fitted = bundle.part(name)
     known = {*contract.TABLES[task.subject].by_name, *task.plain, *fitted.features.names}
@@ -125,10 +128,14 @@ def _answers(
         places = {low: column for column in rows.column_names if (low := column.strip().lower()) in known}
         places |= {ours: _named(theirs, rows.column_names) for ours, theirs in columns.items()}
         given = {ours: rows[theirs] for ours, theirs in places.items() if theirs in rows.column_names}
-        answer = bundle.answer(pa.table({**{word: pa.nulls(len(rows), pa.string()) for word in task.reads}, **given}), name, shop)
+        asked = pa.table({**{word: pa.nulls(len(rows), pa.string()) for word in task.reads}, **given})
+        answer = bundle.answer(asked, name, shop)
         table = pa.table([_as(rows, field) for field in schema], schema=schema)
         for column, values in answer.columns.items():
             table = table.append_column(_free(column, schema.names), pa.array(list(values)))
+        if why:
+            reasons = [in_words(found) for found in evidence(bundle, asked, name, shop)]
+            table = table.append_column(_free("because", schema.names), pa.array(reasons, pa.string()))
         yield table
 
 

@@ -22,15 +22,15 @@ import pyarrow.compute as pc
 from shoplm.data import contract
 from shoplm.data.consent import learnable
 from shoplm.data.importers.table import read
-from shoplm.data.ingest import TableReport
+from shoplm.data.ingest import Chunk, TableReport
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError, did_you_mean
-from shoplm.model.heads import MISSING, Choice, HeadSpec
+from shoplm.model.heads import MISSING, Choice, HeadSpec, Labels
 from shoplm.pipeline.config import RunConfig, SplitConfig
 from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
 from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.progress import Progress
-from shoplm.task import Moments, Task, features_of, walked
+from shoplm.task import Moments, Task, features_of, walked, yes_or_no
 from shoplm.text.features import gathered
 from shoplm.text.features import joined as end_to_end
 from shoplm.text.tokenize import Tokenizer, Tokens
@@ -74,7 +74,9 @@ def origin(
         rest = {ours: theirs for ours, theirs in wanted.items() if ours not in task.plain}
         with made.transaction() as transaction:
             chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in read([data], task.subject))
-            transaction.add(chunks, mapping=rest, defaults=dict(task.defaults))
+            transaction.add(
+                _numbered(chunks, task.numbered if task.numbered not in rest else None), mapping=rest, defaults=dict(task.defaults)
+            )
         found = transaction.report.tables[task.subject]
         if found.quarantined == found.read:
             raise DataError(f"no row can be used, all {found.read:,} are faulty; the first: {found.first_fault}")
@@ -119,6 +121,18 @@ def field_mapping(task: Task, data: Path, mapping: Mapping[str, str], keys: Sequ
             f"{_seen(words + list(task.reads), theirs.values(), words[0])}"
         )
     return found
+
+
+def _numbered(chunks: Iterator[Chunk], key: str | None) -> Iterator[Chunk]:
+    """The same with a number for each row as its ``key``, in the order of the file, where it has no such column."""
+    start = 0
+    for chunk in chunks:
+        if key is None or key in (name.strip().lower() for name in chunk.rows.column_names):
+            yield chunk
+            continue
+        numbers = pa.array([f"row-{start + at:09}" for at in range(len(chunk.rows))], pa.string())
+        start += len(chunk.rows)
+        yield replace(chunk, rows=chunk.rows.append_column(key, numbers))
 
 
 def _renamed(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
@@ -311,15 +325,25 @@ def config_name(task: Task) -> str:
 
 
 def encode(targets: Mapping[str, Any], heads: Mapping[str, HeadSpec]) -> dict[str, npt.NDArray[Any]]:
-    """Targets as heads and judges read them: int64 with -1 for a label missing or unknown, float32 with NaN missing."""
+    """Targets as heads and judges read them: int64 with -1 for a label missing or unknown, float32 with NaN missing.
+
+    A Labels head gets its labels' columns side by side, (M, C), beside each by itself. Words that no head reads are left out.
+    """
     found: dict[str, npt.NDArray[Any]] = {}
     for name, column in targets.items():
         spec = heads.get(name)
         if isinstance(spec, Choice):
             places = pc.index_in(column, pa.array(spec.labels, pa.string()))
             found[name] = pc.fill_null(places, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
-        else:
+        elif not pa.types.is_string(column.type):
             found[name] = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float32)
+        elif any(isinstance(spec, Labels) and name in spec.labels for spec in heads.values()):
+            found[name] = yes_or_no(column)
+    for name, spec in heads.items():
+        if isinstance(spec, Labels) and (there := [label for label in spec.labels if label in found]):
+            rows = len(found[there[0]])
+            columns = [found.get(label, np.full(rows, np.nan, np.float32)) for label in spec.labels]
+            found[name] = np.stack(columns, 1).astype(np.float32)
     return found
 
 

@@ -17,15 +17,13 @@ from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
-from shoplm.evaluate.calibration import log_softmax
+from shoplm.evaluate.decide import best_favour, favoured
 from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1
 from shoplm.model.heads import Choice, HeadSpec, Score
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, titled
 
 MOODS = ("negative", "neutral", "positive")
-FAVOURS = tuple(step / 20 for step in range(21))
-"""How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
 
 
 class SentimentSettings(Calibrating):
@@ -111,8 +109,12 @@ class Sentiment(Task):
         fitted = calibrate(fitted, "label", scores["label"], targets["label"])
         if fitted.words.get("target"):
             return fitted
-        tries = [fitted.model_copy(update={"numbers": {**fitted.numbers, "favour": favour}}) for favour in FAVOURS]
-        return tries[int(np.argmax([self.metrics["macro_f1"].point(targets, self.answer(scores, tried).values) for tried in tries]))]
+
+        def tried(favour: float) -> Fitted:
+            return fitted.model_copy(update={"numbers": {**fitted.numbers, "favour": favour}})
+
+        metric = self.metrics["macro_f1"]
+        return tried(best_favour(lambda favour: metric.point(targets, self.answer(scores, tried(favour)).values)))
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The class with its probability, and the stars.
@@ -122,8 +124,8 @@ class Sentiment(Task):
         """
         labels, numbers = fitted.labels["label"], fitted.numbers
         logs = log_probabilities(fitted, "label", scores["label"])
-        shares = np.log([numbers.get(f"prior:{label}", 1.0) for label in labels])
-        choice = np.exp(log_softmax(logs - numbers.get("favour", 0.0) * shares)).astype(np.float32)
+        shares = np.array([numbers.get(f"prior:{label}", 1.0) for label in labels])
+        choice = favoured(logs, shares, numbers.get("favour", 0.0))
         probabilities = np.exp(logs).astype(np.float32)
         best = choice.argmax(1)
         columns: dict[str, Any] = {

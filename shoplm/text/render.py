@@ -6,6 +6,8 @@ the same thing in the same words.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -27,8 +29,8 @@ class Prompt:
     """What the backbone reads about one moment: one text, or a pair (parts 0 and 1)."""
 
     segments: tuple[Segment, ...]
-    features: Mapping[str, float | str] = field(default_factory=dict)
-    """Numbers and categories that a head may take beside the text."""
+    features: Mapping[str, float | str | tuple[str, ...]] = field(default_factory=dict)
+    """Numbers, categories and lists of words that a head may take beside the text."""
 
     def text(self, part: int = 0) -> str:
         """The words of one part, its segments joined by a space, as a person would read them."""
@@ -108,3 +110,35 @@ def history(acts: Sequence[str], things: Sequence[Any], most: int = 6) -> tuple[
         Segment(f"{ACTS.get(act, clean(act).replace('_', ' '))} {words}.", max(1, 5 - place // 2))
         for place, (words, act) in enumerate(told.items())
     )
+
+
+PATH = " > "
+"""Between the steps of an act that is a path from the general to the particular: ``grocery > dairy > milk``."""
+
+
+def acts_of(value: Any) -> list[str]:
+    """The acts that a plain row's history holds, oldest first: a list, a list as JSON, or acts parted by ``|``."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        found = None
+        if value.lstrip().startswith("["):
+            with contextlib.suppress(ValueError):
+                found = json.loads(value)
+        value = found if isinstance(found, list) else value.split("|")
+    return [word for each in value if (word := clean(each))]
+
+
+def habits(acts: Sequence[Any]) -> str:
+    """What a shopper did, each thing once with how often, the newest first: ``milk ×5, bread.``
+
+    Args:
+        acts: oldest first; of one that is a path (``grocery > milk``) the last step is told. None and empty ones are left out.
+    """
+    told: dict[str, int] = {}
+    for act in reversed(acts):
+        words = clean(act).rpartition(PATH)[2]
+        if words:
+            told[words] = told.get(words, 0) + 1
+    listed = ", ".join(f"{words} ×{count}" if count > 1 else words for words, count in told.items())
+    return f"{listed}." if listed else ""

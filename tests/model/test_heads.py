@@ -225,3 +225,17 @@ def test_a_spec_survives_being_written(spec):
 def test_an_unknown_head_is_refused(bad):
     with pytest.raises(BundleError, match=r"config\.json: not a head"):
         from_plain(bad, "config.json")
+
+
+def test_a_head_may_be_called_like_anything_that_a_module_has_but_not_with_a_dot(fresh):
+    from shoplm.model.network import Network
+
+    backbone = fresh("bert", 24)
+    specs = {name: Choice(("a", "b")) for name in ("children", "type", "train", "age")}
+    one, other = Network(backbone, specs, 0), Network(backbone, specs, 0)
+    assert set(one.heads.keys()) == set(specs)
+    other.heads.load_state_dict(one.heads.state_dict())
+    assert "heads.children.weight" in dict(one.named_parameters())
+    assert torch.equal(other.heads["children"].weight, one.heads["children"].weight)
+    with pytest.raises(ValueError, match="no dot"):
+        Network(backbone, {"a.b": Choice(("a", "b"))}, 0)

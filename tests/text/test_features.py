@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoplm.text.features import STEPS, Features, gathered, joined
+from shoplm.text.features import SPREAD, STEPS, Features, gathered, joined
 from shoplm.text.render import Prompt, Segment
 
 NUMBERS = pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1000.0])
@@ -86,3 +86,34 @@ def test_features_of_prompts_are_columns_and_parts_join():
     both = joined([one, gathered(prompts[1:2], ("n", "w"))])
     assert both["w"].to_pylist() == ["x", None, "2.0", None]
     assert joined([]) == {}
+
+
+BASKETS = pa.array([["milk", "milk", "tea"], ["milk"], ["tea", "pan"], ["pan", "milk"], ["once"], None, ["milk", "tea", "pan"]])
+
+
+def test_a_list_of_words_is_told_by_how_often_each_stands_in_it_and_the_rare_ones_weigh_more():
+    found = Features.fit({"things": BASKETS})
+    assert found.bags["things"].words == ("milk", "pan", "tea")  # by rows; what stands in fewer than three is not told apart
+    assert found.names == ("things",)
+    encoded = found.encode({"things": BASKETS}, len(BASKETS))
+    assert encoded.shape == (7, found.width) == (7, 3)
+    filled = [at for at in range(7) if BASKETS[at].as_py() and BASKETS[at].as_py() != ["once"]]
+    lists = [at for at in range(7) if BASKETS[at].as_py()]
+    weights = encoded[filled] + np.array(found.bags["things"].means, np.float32)
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), SPREAD * 3**0.5, rtol=1e-5)  # float32; three words
+    twice, plain = weights[0], weights[filled.index(6)]
+    assert twice[0] / twice[2] == pytest.approx((1 + np.log(2)) * plain[0] / plain[2], rel=1e-5)
+    assert plain[2] > plain[0]
+    assert abs(encoded[lists].mean(0) - 0).max() < 0.6
+    np.testing.assert_array_equal(encoded[5], np.zeros(3))  # no list reads as the mean
+    np.testing.assert_array_equal(found.encode({}, 2), np.zeros((2, 3)))
+    assert Features.model_validate_json(found.model_dump_json()) == found
+
+
+def test_lists_are_gathered_joined_and_left_out_where_no_word_comes_often_enough():
+    prompts = [Prompt((Segment("x"),), {"things": ("milk", "tea")}), Prompt((Segment("x"),), {})]
+    first = gathered(prompts, ["things"])
+    assert first["things"].to_pylist() == [["milk", "tea"], None]
+    both = joined([gathered(prompts[1:], ["things"]), first])
+    assert both["things"].to_pylist() == [None, ["milk", "tea"], None]
+    assert Features.fit(both).width == 0

@@ -24,3 +24,13 @@ def test_a_prompt_reads_as_its_parts_read():
     prompt = Prompt((Segment("a"), Segment("c", part=1), Segment("b")))
     assert prompt.text() == "a b"
     assert prompt.text(1) == "c"
+
+
+def test_habits_tell_each_thing_once_with_how_often_the_newest_first():
+    from shoplm.text.render import acts_of, habits
+
+    assert habits(["grocery > milk", "pan", " ", None, "dairy > milk", "grocery > tea"]) == "tea, milk ×2, pan."
+    assert habits([]) == ""
+    assert acts_of("milk| tea |") == acts_of('["milk", "tea", ""]') == acts_of(["milk", "tea", None]) == ["milk", "tea"]
+    assert acts_of("[sic") == ["[sic"]
+    assert acts_of(None) == []

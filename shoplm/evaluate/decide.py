@@ -1,0 +1,58 @@
+"""From probabilities to decisions, as validation rows choose them: how far rare classes are favoured, from when on a yes is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shoplm.evaluate.calibration import log_softmax
+from shoplm.evaluate.metrics import missing
+from shoplm.task import FloatArray
+
+FAVOURS = tuple(step / 20 for step in range(21))
+"""How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
+TRUSTED = 10
+"""With so many true yes, what they say of a threshold counts as much as what the probabilities themselves say of it."""
+
+
+def favoured(logs: FloatArray, shares: FloatArray, favour: float) -> FloatArray:
+    """(M, C) probabilities whose largest is the decision: softmax of log p(class) - favour · log share(class).
+
+    Source: Menon et al. (2021), logit adjustment.
+    """
+    return np.asarray(np.exp(log_softmax(logs - favour * np.log(shares))), np.float32)
+
+
+def best_favour(value_of: Callable[[float], float]) -> float:
+    """The favour whose value is highest, the least of equals; 0 where nothing can be counted."""
+    found = np.array([value_of(favour) for favour in FAVOURS])
+    return 0.0 if np.isnan(found).all() else FAVOURS[int(np.nanargmax(found))]
+
+
+def best_threshold(probability: FloatArray, target: Any) -> float:
+    """The probability from which on saying yes gives the highest F1 of the yes.
+
+    The places of a few true yes would decide by chance, so a row counts as a yes in part by what is known of it and in
+    part by its probability: the fewer yes there are, the more by its probability. With those alone F1 is what is expected
+    if they hold (Lipton, Elkan & Naryanaswamy, 2014).
+
+    Args:
+        probability: (M,) calibrated.
+        target: (M,) 0 or 1, NaN unknown.
+    """
+    known = ~missing(target)
+    said = np.asarray(probability, float)[known]
+    if not len(said):
+        return 0.5
+    event = np.asarray(target, float)[known] == 1
+    order = np.argsort(-said, kind="stable")
+    trust = event.sum() / (event.sum() + TRUSTED)
+    said, hits = said[order], (trust * event + (1 - trust) * said)[order]
+    count = np.arange(1, len(said) + 1)
+    f1 = 2 * np.cumsum(hits) / (count + hits.sum())
+    f1[:-1][said[:-1] == said[1:]] = -1.0  # equals are decided alike
+    last = int(f1.argmax())
+    below = said[last + 1] if last + 1 < len(said) else 0.0
+    return float(np.clip((said[last] + below) / 2, 1e-4, 1 - 1e-4))

@@ -1,0 +1,164 @@
+"""Metrics of several questions at once: F1 and average precision of a yes, the mean over questions, F1 over all of them.
+
+Like every metric they are statistics of cells that add up: a joint one lays the cells of its parts end to end. A part
+that counted nothing (no known answer, no yes) is left out of a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shoplm.evaluate.metrics import Decision, MicroF1, missing, ratio
+from shoplm.task import FloatArray, IntArray, Metric
+
+_ODDS = 18.0
+"""Log-odds beyond which average precision tells no two probabilities apart; float32 ends a little below."""
+
+
+@dataclass(frozen=True)
+class F1(Decision):
+    """F1 of the yes: a yes is decided where the value reaches ``threshold``."""
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """Hits, false alarms, misses."""
+        return 3
+
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """One cell a row at most: a no that was answered no counts nowhere."""
+        true, chosen, gone = self.pair(target, value)
+        cell = np.where(chosen == 1, np.where(true == 1, 0, 1), np.where(true == 1, 2, -1))
+        return np.where(gone, -1, cell)[:, None], np.ones((len(true), 1))
+
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """2 hits / (2 hits + false alarms + misses); NaN where no yes was true or decided."""
+        return _f1(statistic)
+
+
+@dataclass(frozen=True)
+class AveragePrecision(Metric):
+    """The precision at each yes, the surest first, averaged over them; (M,) probabilities.
+
+    Scores of one bin are ties, as scikit-learn treats them. The bins are of equal width in log-odds: with 4,096 they are .009 wide.
+    """
+
+    bins: int = 4096
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """No and yes for each bin."""
+        return 2 * self.bins
+
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """One cell a row."""
+        with np.errstate(divide="ignore"):
+            odds = np.clip(np.log(value.astype(float)) - np.log1p(-value.astype(float)), -_ODDS, _ODDS)
+        place = ((odds + _ODDS) / (2 * _ODDS) * (self.bins - 1)).astype(np.int64)
+        cell = place + (np.asarray(target) == 1) * self.bins
+        return np.where(missing(target), -1, cell)[:, None], np.ones((len(value), 1))
+
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """Sum over bins of their share of the yes times the precision from there upward; NaN without a yes."""
+        no, yes = (half[..., ::-1] for half in np.split(statistic, 2, axis=-1))
+        hits = np.cumsum(yes, -1)
+        precision = ratio(hits, hits + np.cumsum(no, -1))
+        return ratio(np.where(yes > 0, yes * np.nan_to_num(precision), 0.0).sum(-1), yes.sum(-1))
+
+
+@dataclass(frozen=True)
+class MeanOf(Metric):
+    """The mean of several metrics that point the same way; make one with ``mean_of``."""
+
+    parts: tuple[Metric, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Those of all parts."""
+        return _reads(self.parts)
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """The cells of all parts."""
+        return sum(self.sizes)
+
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Those of the parts that read its own ``target``."""
+        return self.counted({self.target: target}, {self.value: value})
+
+    def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
+        """Those of all parts whose target and value are there."""
+        return _laid(self.parts, self.sizes, targets, values)
+
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """The mean over the parts that counted something."""
+        found = np.stack([part.read(cells) for part, cells in zip(self.parts, _cut(statistic, self.sizes), strict=True)], -1)
+        known = ~np.isnan(found)
+        return ratio(np.where(known, found, 0.0).sum(-1), known.sum(-1).astype(float))
+
+
+@dataclass(frozen=True)
+class PooledF1(Metric):
+    """F1 over the hits, false alarms and misses of several decisions together; make one with ``pooled``."""
+
+    parts: tuple[F1 | MicroF1, ...] = ()
+
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Those of all parts."""
+        return _reads(self.parts)
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """Hits, false alarms, misses."""
+        return 3
+
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Those of the parts that read its own ``target``."""
+        return self.counted({self.target: target}, {self.value: value})
+
+    def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
+        """Those of all parts, in the same three cells."""
+        return _laid(self.parts, [0] * len(self.parts), targets, values)
+
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """2 hits / (2 hits + false alarms + misses)."""
+        return _f1(statistic)
+
+
+def mean_of(parts: Sequence[tuple[Metric, int]]) -> MeanOf:
+    """The mean of metrics, each given with the number of classes of its value (1 for a score)."""
+    first = parts[0][0]
+    return MeanOf(first.target, first.value, tuple(part for part, _ in parts), tuple(part.size(classes) for part, classes in parts))
+
+
+def pooled(parts: Sequence[F1 | MicroF1]) -> PooledF1:
+    """F1 of several decisions together."""
+    return PooledF1(parts[0].target, parts[0].value, tuple(parts))
+
+
+def _reads(parts: Sequence[Metric]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for part in parts for pair in part.reads)
+
+
+def _laid(
+    parts: Sequence[Metric], sizes: Sequence[int], targets: Mapping[str, Any], values: Mapping[str, FloatArray]
+) -> tuple[IntArray, FloatArray]:
+    """The cells of the parts that can be counted, each part's moved behind those of the parts before it."""
+    cells, amounts, start = [], [], 0
+    for part, size in zip(parts, sizes, strict=True):
+        if part.readable(targets, values):
+            cell, amount = part.counted(targets, values)
+            cells.append(np.where(cell >= 0, cell + start, -1))
+            amounts.append(amount)
+        start += size
+    return np.concatenate(cells, 1), np.concatenate(amounts, 1)
+
+
+def _cut(statistic: FloatArray, sizes: Sequence[int]) -> list[FloatArray]:
+    return np.split(statistic, np.cumsum(sizes)[:-1], axis=-1)
+
+
+def _f1(statistic: FloatArray) -> FloatArray:
+    hits = 2 * statistic[..., 0]
+    return ratio(hits, hits + statistic[..., 1] + statistic[..., 2])

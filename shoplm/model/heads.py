@@ -22,6 +22,8 @@ from shoplm.errors import BundleError
 from shoplm.tally import Tally
 
 MISSING = -1
+LINEAR_STEPS = 100
+"""Of the search for where the numbers beside a text begin, at most."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,47 @@ class Head(nn.Module, ABC):
     def begin(self, pooled: Tensor, target: Tensor) -> None:
         """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows, (0, D) unless ``begins_from_rows``."""
 
+    def begin_beside(self, features: Tensor, target: Tensor) -> None:
+        """Start the numbers beside the text, (N, F) of N rows, where a linear model of them alone would end.
+
+        A ridge-penalised (multinomial) logistic or least-squares fit, the penalty of scikit-learn's default for rows of length one
+        (C = 1), by L-BFGS. The recipe's few small steps would never get that far, and the text need only say what numbers cannot.
+        """
+        beside: Beside | None = getattr(self, "beside", None)
+        if beside is None or not len(features):
+            return
+        outputs = beside.alone.out_features
+        weight, bias = torch.zeros(outputs, features.shape[1]), self.intercept.detach().clone().reshape(outputs)
+        known, penalty = torch.ones(len(features)), float(features.square().sum(1).mean()) / 2
+        shape = (len(features), outputs) if target.ndim == 2 or isinstance(self, ChoiceHead) else (len(features),)
+
+        def lost() -> Tensor:
+            found = self.loss((F.linear(features, weight) + bias).reshape(shape), target, known)
+            loss: Tensor = (found.total + penalty * weight.square().sum()) / max(found.count, 1.0)
+            return loss
+
+        with torch.enable_grad():
+            search = torch.optim.LBFGS(
+                [weight.requires_grad_(), bias.requires_grad_()], max_iter=LINEAR_STEPS, line_search_fn="strong_wolfe"
+            )
+
+            def step() -> Tensor:
+                search.zero_grad()
+                loss = lost()
+                loss.backward()  # type: ignore[no-untyped-call]
+                return loss
+
+            search.step(step)
+        with torch.no_grad():
+            if bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+                beside.alone.weight.copy_(weight)
+                self.intercept.copy_(bias.reshape(self.intercept.shape))
+
+    @property
+    def intercept(self) -> Tensor:
+        """(C) what is added to the logits of every row."""
+        raise NotImplementedError
+
     def inherit(self, other: Head) -> int:  # noqa: ARG002  (a head without labels or numbers takes nothing over)
         """Take over what another head, over the same pooled vectors, knows of the same labels; returns of how many."""
         return 0
@@ -134,7 +177,8 @@ class Head(nn.Module, ABC):
 class Beside(nn.Module):
     """(B, D) and (B, F) -> (B, C): what numbers beside the text add to the logits, by themselves and together with the text.
 
-    It starts by adding nothing, so a head begins with what the backbone knows.
+    It is made to add nothing, so that a head begins with what the backbone knows; ``Head.begin_beside`` then lets what numbers say alone
+    begin from a linear model of them.
     """
 
     HIDDEN = 64
@@ -173,6 +217,11 @@ class ChoiceHead(Head):
         self.bias = nn.Parameter(torch.zeros(len(spec.labels)))
         self.scale = nn.Parameter(torch.tensor(self.SHARPNESS))
         self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
+
+    @property
+    def intercept(self) -> Tensor:
+        """(C)"""
+        return self.bias
 
     def forward(self, states: States) -> Tensor:
         """Logits (B, C)."""
@@ -218,6 +267,11 @@ class LabelsHead(Head):
         nn.init.zeros_(self.out.bias)
         self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
 
+    @property
+    def intercept(self) -> Tensor:
+        """(C)"""
+        return self.out.bias
+
     def forward(self, states: States) -> Tensor:
         """Logits (B, C)."""
         logits: Tensor = self.out(_of_unit_entries(states.pooled))
@@ -258,6 +312,11 @@ class ScoreHead(Head):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         self.beside = Beside(spec.features, width, 1) if spec.features else None
+
+    @property
+    def intercept(self) -> Tensor:
+        """(1)"""
+        return self.out.bias
 
     def forward(self, states: States) -> Tensor:
         """(B): a logit, or a number on the range scaled to [0, 1] (not clamped)."""

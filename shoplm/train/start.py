@@ -19,6 +19,8 @@ from shoplm.train.trunk import FILL_TOKENS, Trunk
 
 ROWS_A_LABEL = 64
 """Rows that are enough for a label's mean direction."""
+ROWS_BESIDE = 20_000
+"""Rows that are enough for a linear model of the numbers beside the text."""
 
 
 @torch.no_grad()
@@ -33,6 +35,7 @@ def heads_from_features(
         if not head.begins_from_rows:
             known = torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows]))
             head.begin(torch.empty(0, network.backbone.width), known)
+            _beside(head, tokens, known)
             continue
         rows = _sample(targets[name][:train_rows])
         pooled = torch.empty(len(rows), network.backbone.width)
@@ -43,6 +46,14 @@ def heads_from_features(
                 states = network.states(batch, None if trunk is None else trunk.hidden(batch))
             pooled[torch.from_numpy(places)] = states.pooled.float()
         head.begin(pooled, torch.from_numpy(np.ascontiguousarray(targets[name][rows])))
+        _beside(head, tokens, torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows])))
+
+
+def _beside(head: Head, tokens: Tokens, target: torch.Tensor) -> None:
+    """What numbers beside the text say by themselves; ``target`` is that of the first rows of ``tokens``."""
+    if tokens.features is not None:
+        count = min(len(target), ROWS_BESIDE)
+        head.begin_beside(torch.from_numpy(tokens.features[:count]), target[:count])
 
 
 def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

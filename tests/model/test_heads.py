@@ -239,3 +239,33 @@ def test_a_head_may_be_called_like_anything_that_a_module_has_but_not_with_a_dot
     assert torch.equal(other.heads["children"].weight, one.heads["children"].weight)
     with pytest.raises(ValueError, match="no dot"):
         Network(backbone, {"a.b": Choice(("a", "b"))}, 0)
+
+
+@pytest.mark.parametrize("kind", ["choice", "labels", "score"])
+def test_numbers_beside_the_text_begin_where_a_logistic_regression_of_them_ends(kind):
+    from sklearn.linear_model import LogisticRegression
+
+    rows = torch.nn.functional.normalize(torch.randn(400, 30), dim=1)  # of length one: then the penalty is scikit-learn's at C = 1
+    classes = (rows @ (torch.randn(30, 3) * 3) + torch.randn(400, 3) / 2).argmax(1)
+    theirs = LogisticRegression(max_iter=1000, tol=1e-8).fit(rows.numpy(), (classes if kind == "choice" else classes == 1).numpy())
+    yes = (classes == 1).float()
+    specs = {"choice": Choice(("a", "b", "c"), features=30), "labels": Labels(("x", "y"), features=30), "score": Score(features=30)}
+    made = build(specs[kind], WIDTH, 10)
+    targets = {"choice": classes, "labels": torch.stack([torch.full((400,), NAN), yes], 1), "score": yes}
+    made.begin_beside(rows, targets[kind])
+    logits = rows @ made.beside.alone.weight.detach().T + made.intercept.detach()
+    ours = {
+        "choice": lambda: torch.softmax(logits, 1),
+        "labels": lambda: torch.sigmoid(logits[:, 1]),
+        "score": lambda: torch.sigmoid(logits[:, 0]),
+    }
+    said = theirs.predict_proba(rows.numpy())
+    # both stop where the gradient is small: thousandths of a probability
+    np.testing.assert_allclose(ours[kind]().numpy(), said if kind == "choice" else said[:, 1], rtol=0, atol=2e-3)
+
+
+def test_a_head_without_numbers_beside_its_text_begins_as_ever():
+    made = build(Choice(("a", "b")), WIDTH, 10)
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    made.begin_beside(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())

@@ -24,7 +24,7 @@ from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.data.split import Kind
 from shoplm.errors import ConfigError, did_you_mean
-from shoplm.model.heads import HeadSpec
+from shoplm.model.specs import HeadSpec
 from shoplm.text.features import Features
 from shoplm.text.render import Prompt
 

@@ -155,7 +155,7 @@ def test_it_answers_the_same_after_being_saved_and_loaded(name, bundle, tmp_path
 
 def columns_of(specs):
     """Two rows or more for each target that the heads learn, as moments hold them."""
-    from shoplm.model.heads import Labels
+    from shoplm.model.specs import Labels
 
     found = {}
     for head, spec in specs.items():
@@ -173,7 +173,7 @@ MORE = [f"{word} {at}" for at in range(12) for word in ("order", "refund", "dres
 def calibrated(name, bundle, tmp_path_factory):
     """The same model calibrated in each way on rows of ours, saved; by the name of the way."""
     from shoplm.model.bundle import Contents, TaskPart
-    from shoplm.model.heads import Choice, Labels
+    from shoplm.model.specs import Choice, Labels
     from shoplm.pipeline.bundle import Bundle, subject_rows
 
     task, part = tasks.get(name), bundle.contents.tasks[name]
@@ -195,7 +195,7 @@ def calibrated(name, bundle, tmp_path_factory):
 
 
 def test_every_probability_of_it_is_calibrated_as_its_setting_asks(name, calibrated):
-    from shoplm.model.heads import Choice, Labels, Score
+    from shoplm.model.specs import Choice, Labels, Score
 
     task = tasks.get(name)
     assert task.Settings().calibration == "auto"

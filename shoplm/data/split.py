@@ -15,7 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pydantic
 
+from shoplm.config import Config
 from shoplm.errors import DataError, did_you_mean
 
 Words = np.ndarray[Any, np.dtype[np.str_]]
@@ -27,6 +29,26 @@ _WORDS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
+
+
+class SplitConfig(Config):
+    """How rows are parted that do not say themselves where they belong."""
+
+    valid: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    """Share of the rows that choose among models."""
+    test: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    """Share of the rows that are judged once, at the end."""
+    split_seed: int = 0
+    kind: Kind | None = None
+    """What parts the rows: ``group`` (equal texts stay together), ``near`` (nearly equal ones too), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``; None = ``group``, or what the task says of a shop's rows (``interest``: ``time``)."""
+    held_out: str | None = None
+    """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
+
+    @pydantic.model_validator(mode="after")
+    def _leaves_rows(self) -> SplitConfig:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid={self.valid:g} and test={self.test:g} leave no rows to learn from; together they stay below 1")
+        return self
 
 
 def assign(

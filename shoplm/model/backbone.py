@@ -29,7 +29,8 @@ from torch.nn import functional as F
 
 from shoplm.errors import BackboneError, BundleError, did_you_mean
 from shoplm.model import folder as folders
-from shoplm.model.heads import ACTIVATIONS, Text, TextHead
+from shoplm.model.heads import ACTIVATIONS, TextHead
+from shoplm.model.specs import Text
 from shoplm.text.tokenize import TextConfig, Tokenizer
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"

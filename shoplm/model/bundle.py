@@ -29,8 +29,8 @@ from torch import Tensor
 from shoplm.errors import BundleError, did_you_mean
 from shoplm.model import adapters, folder
 from shoplm.model.backbone import Backbone, Kept, load_backbone
-from shoplm.model.heads import Choice, HeadSpec, from_plain, plain
 from shoplm.model.network import Network
+from shoplm.model.specs import Choice, HeadSpec, from_plain, plain
 from shoplm.text.tokenize import TextConfig
 
 FORMAT = 1

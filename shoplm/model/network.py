@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from shoplm.model.backbone import Backbone
-from shoplm.model.heads import MISSING, Head, HeadSpec, States, Text, Vector, asked, build
+from shoplm.model.heads import Head, States, asked, build
+from shoplm.model.specs import MISSING, HeadSpec, Text, Vector
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 

@@ -26,9 +26,9 @@ from shoplm.errors import DataError, did_you_mean
 from shoplm.model import adapters, heads
 from shoplm.model import bundle as files
 from shoplm.model.bundle import Contents, TaskPart
-from shoplm.model.heads import Choice, Labels
 from shoplm.model.network import Network
 from shoplm.model.precision import Precision, autocast
+from shoplm.model.specs import Choice, Labels
 from shoplm.pipeline.knowing import Knowing
 from shoplm.task import Answer, Fitted, Scores, Task
 from shoplm.text.features import Features, gathered

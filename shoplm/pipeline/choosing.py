@@ -16,7 +16,7 @@ from torch import Tensor
 from shoplm.errors import DivergedError
 from shoplm.evaluate.calibrate import told
 from shoplm.evaluate.judge import Judgement
-from shoplm.model.heads import MISSING
+from shoplm.model.specs import MISSING
 from shoplm.pipeline import warming
 from shoplm.pipeline.bundle import run
 from shoplm.pipeline.config import FEW

@@ -14,32 +14,12 @@ import pydantic
 
 from shoplm import task as tasks
 from shoplm.config import Config, override, read_yaml
-from shoplm.data.split import Kind
+from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
 from shoplm.text.tokenize import TextConfig
 from shoplm.train.contrast import ContrastConfig
 from shoplm.train.loop import FitConfig
-
-
-class SplitConfig(Config):
-    """How rows are parted that do not say themselves where they belong."""
-
-    valid: float = pydantic.Field(default=0.1, ge=0, lt=1)
-    """Share of the rows that choose among models."""
-    test: float = pydantic.Field(default=0.1, ge=0, lt=1)
-    """Share of the rows that are judged once, at the end."""
-    split_seed: int = 0
-    kind: Kind | None = None
-    """What parts the rows: ``group`` (equal texts stay together), ``near`` (nearly equal ones too), ``time``, ``shopper``, ``leave_one_out``, ``cold_items``, ``source``; None = ``group``, or what the task says of a shop's rows (``interest``: ``time``)."""
-    held_out: str | None = None
-    """With ``kind=source``, the source that judges; None = the one with the fewest rows."""
-
-    @pydantic.model_validator(mode="after")
-    def _leaves_rows(self) -> SplitConfig:
-        if self.valid + self.test >= 1:
-            raise ValueError(f"valid={self.valid:g} and test={self.test:g} leave no rows to learn from; together they stay below 1")
-        return self
 
 
 class RunConfig(Config):

@@ -20,10 +20,9 @@ import pyarrow as pa
 from shoplm.data import contract, near, plain, privacy, split
 from shoplm.data.importers._rows import text_of_html
 from shoplm.data.redact import redact
-from shoplm.data.split import Words
+from shoplm.data.split import SplitConfig, Words
 from shoplm.data.view import View
 from shoplm.errors import DataError, ResourceError, did_you_mean
-from shoplm.pipeline.config import SplitConfig
 from shoplm.pipeline.dividing import Division
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments

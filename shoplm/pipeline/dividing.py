@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from shoplm.data import contract, leaks, near, split
 from shoplm.data.leaks import Crossing
 from shoplm.data.shop import View
-from shoplm.data.split import Kind, SplitReport, Words
-from shoplm.pipeline.config import SplitConfig
+from shoplm.data.split import Kind, SplitConfig, SplitReport, Words
 from shoplm.task import Moments, Task, walked
 
 _COLUMNS = {"shopper": "user_id", "leave_one_out": "user_id", "cold_items": "item_id", "source": "source"}

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from shoplm.data import contract
 from shoplm.data.context import Context, Row
-from shoplm.model.heads import Choice, HeadSpec, Labels
+from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.pipeline.bundle import Bundle, subject_rows
 from shoplm.task import Answer
 from shoplm.text.render import PATH, acts_of, clean

@@ -21,9 +21,10 @@ from shoplm.errors import ConfigError, DivergedError
 from shoplm.model import adapters
 from shoplm.model.adapters import AdapterConfig
 from shoplm.model.backbone import Backbone, Filling
-from shoplm.model.heads import Head, HeadSpec, TextHead, Vector, asked
+from shoplm.model.heads import Head, TextHead, asked
 from shoplm.model.network import Network
 from shoplm.model.precision import autocast, faster
+from shoplm.model.specs import HeadSpec, Vector
 from shoplm.pipeline import describe, resuming
 from shoplm.pipeline.corpus import Corpus
 from shoplm.pipeline.driving import Way, drive

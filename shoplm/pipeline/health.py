@@ -17,9 +17,9 @@ from shoplm.data.fakes import Marks
 from shoplm.data.health import behaviour, columns, drift, sources
 from shoplm.data.health.finding import Chart, Finding, Severity, percent
 from shoplm.data.shop import Shop, View
+from shoplm.data.split import SplitConfig
 from shoplm.errors import DataError
 from shoplm.evaluate.shop_page import ShopPage, write_page
-from shoplm.pipeline.config import SplitConfig
 from shoplm.pipeline.dividing import LOOKED_AT, reads_texts, repeats
 
 _TARGETS: Mapping[str, tuple[str, ...]] = {

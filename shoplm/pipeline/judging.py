@@ -24,8 +24,8 @@ from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
 from shoplm.evaluate.metrics import ECE, LogLoss
 from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
 from shoplm.evaluate.words import moved
-from shoplm.model.heads import Choice, HeadSpec, Labels, Score
 from shoplm.model.precision import Precision
+from shoplm.model.specs import Choice, HeadSpec, Labels, Score
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle, beside
 from shoplm.pipeline.config import RunConfig

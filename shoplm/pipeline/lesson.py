@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from shoplm.data.shop import View
 from shoplm.errors import DataError
-from shoplm.model.heads import HeadSpec
+from shoplm.model.specs import HeadSpec
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.prepare import Prepared, encode, prepare, refuse_unseen
 from shoplm.pipeline.progress import Progress

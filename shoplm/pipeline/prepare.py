@@ -24,9 +24,10 @@ from shoplm.data.consent import learnable
 from shoplm.data.importers.table import read
 from shoplm.data.ingest import Chunk, TableReport
 from shoplm.data.shop import Shop, View
+from shoplm.data.split import SplitConfig
 from shoplm.errors import DataError, did_you_mean
-from shoplm.model.heads import MISSING, Choice, HeadSpec, Labels
-from shoplm.pipeline.config import RunConfig, SplitConfig
+from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels
+from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
 from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.progress import Progress

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pydantic
 
 from shoplm.config import Config, override
+from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError, did_you_mean
-from shoplm.pipeline.config import SplitConfig
 from shoplm.text.mask import MaskConfig
 from shoplm.text.tokenize import TextConfig
 from shoplm.train.loop import FitConfig

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shoplm.errors import ConfigError
 from shoplm.model import adapters
-from shoplm.model.heads import Choice, Labels
+from shoplm.model.specs import Choice, Labels
 from shoplm.pipeline import describe
 from shoplm.pipeline.study import Study
 from shoplm.tally import Tally

@@ -20,7 +20,7 @@ from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
 from shoplm.evaluate.calibration import platt, threshold_best_f1, threshold_for_recall
 from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1
-from shoplm.model.heads import Choice, HeadSpec
+from shoplm.model.specs import Choice, HeadSpec
 from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, Segment, clean
 

@@ -27,7 +27,7 @@ from shoplm.data.shop import View
 from shoplm.errors import DataError
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
 from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss
-from shoplm.model.heads import Choice, HeadSpec, Score
+from shoplm.model.specs import Choice, HeadSpec, Score
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, Segment, clean, history, product
 

@@ -19,7 +19,7 @@ from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
 from shoplm.evaluate.decide import best_favour, favoured
 from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1
-from shoplm.model.heads import Choice, HeadSpec, Score
+from shoplm.model.specs import Choice, HeadSpec, Score
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, titled
 

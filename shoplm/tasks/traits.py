@@ -28,7 +28,7 @@ from shoplm.evaluate.calibration import sigmoid
 from shoplm.evaluate.decide import best_favour, best_threshold, favoured
 from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
 from shoplm.evaluate.several import F1, AveragePrecision, mean_of, pooled
-from shoplm.model.heads import Choice, HeadSpec, Labels
+from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
 

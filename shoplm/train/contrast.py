@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shoplm.config import Config
-from shoplm.model.heads import MISSING
 from shoplm.model.network import Network
+from shoplm.model.specs import MISSING
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
 from shoplm.train.plan import Rows, Steps

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from shoplm.model.heads import MISSING, Head
+from shoplm.model.heads import Head
 from shoplm.model.network import Network
 from shoplm.model.precision import autocast
+from shoplm.model.specs import MISSING
 from shoplm.text.tokenize import Tokens
 from shoplm.train.loop import FitConfig
 from shoplm.train.plan import cut as cut_batches

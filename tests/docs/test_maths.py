@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from docs.pages import DOCS
 from shoplm.evaluate.bootstrap import weights
 from shoplm.evaluate.calibration import OFFSET_PRIOR, SLOPE_PRIOR, log_softmax, platt, platt_of_classes, temperature
-from shoplm.model.heads import Choice, ChoiceHead, Head, Score, States, Text, TextHead, Vector, build
+from shoplm.model.heads import ChoiceHead, Head, States, TextHead, build
+from shoplm.model.specs import Choice, Score, Text, Vector
 from shoplm.tally import Tally
 from shoplm.task import Fitted, Scores
 from shoplm.tasks.sentiment import TASK as SENTIMENT

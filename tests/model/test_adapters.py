@@ -11,8 +11,8 @@ from shoplm.errors import BundleError, ConfigError
 from shoplm.model import adapters, bundle
 from shoplm.model.adapters import AdapterConfig, attach, cut_of
 from shoplm.model.bundle import Contents, TaskPart
-from shoplm.model.heads import Choice, Labels, Score
 from shoplm.model.network import Network
+from shoplm.model.specs import Choice, Labels, Score
 from shoplm.pipeline.bundle import run
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import checkpoint, loop

@@ -10,8 +10,8 @@ import pytest
 from shoplm.model import bundle, folder
 from shoplm.model.adapters import AdapterConfig, attach
 from shoplm.model.bundle import Contents, TaskPart
-from shoplm.model.heads import Choice
 from shoplm.model.network import Network
+from shoplm.model.specs import Choice
 
 CALLS = 8
 """Renames, syncs and removals of one move into a place that is taken."""

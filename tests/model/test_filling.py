@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from shoplm.errors import BackboneError
 from shoplm.model import folder
 from shoplm.model.backbone import filling, load_backbone
-from shoplm.model.heads import Text, TextHead, Vector, asked, build
+from shoplm.model.heads import TextHead, asked, build
 from shoplm.model.network import Network, pool
+from shoplm.model.specs import Text, Vector
 from shoplm.text.mask import MaskConfig, Vocabulary, masked
 from shoplm.text.tokenize import TextConfig
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from shoplm.errors import BundleError
-from shoplm.model.heads import Choice, Labels, Score, States, Text, answer, build, from_plain, plain
+from shoplm.model.heads import States, answer, build
+from shoplm.model.specs import Choice, Labels, Score, Text, from_plain, plain
 
 WIDTH, WORDS = 8, 11
 CHOICE, BINARY, STARS = Choice(("a", "b", "c")), Score("binary"), Score("regression", 1.0, 5.0)

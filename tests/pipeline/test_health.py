@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -221,3 +223,12 @@ def test_a_finding_is_plain_data(looked):
     one = looked.findings[0]
     assert set(one.plain()) == {field.name for field in dataclasses.fields(one)}
     assert pc.sum(pa.array(list(looked.counts.values()))).as_py() > 0
+
+
+def test_looking_a_shop_through_waits_for_no_torch(sample):
+    code = (
+        "import sys; from shoplm.data.shop import Shop; from shoplm.pipeline.health import check; "
+        "check(Shop(sys.argv[1])); sys.exit(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)) and 3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sample.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

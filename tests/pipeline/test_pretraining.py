@@ -17,9 +17,10 @@ import torch
 
 from pipeline.worked import shoplm
 from shoplm.data.shop import Shop
+from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError
 from shoplm.pipeline import corpus as corpora
-from shoplm.pipeline.config import RunConfig, SplitConfig
+from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.corpus import Corpus, corpus, of_files, of_shop
 from shoplm.pipeline.prepare import origin, prepare
 from shoplm.pipeline.pretrain_config import PretrainConfig, resolve

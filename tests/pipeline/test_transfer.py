@@ -13,7 +13,8 @@ import shoplm as library
 from pipeline.worked import shoplm
 from shoplm.errors import ConfigError
 from shoplm.model.bundle import read
-from shoplm.model.heads import Choice, Labels, Score, build
+from shoplm.model.heads import build
+from shoplm.model.specs import Choice, Labels, Score
 from shoplm.pipeline import learning
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.training import train

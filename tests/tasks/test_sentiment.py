@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from shoplm.errors import DataError
-from shoplm.model.heads import Choice, Score
+from shoplm.model.specs import Choice, Score
 from shoplm.task import Fitted, Scores, get
 
 TASK = get("sentiment")

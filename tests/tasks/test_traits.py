@@ -6,7 +6,7 @@ import pytest
 
 from shoplm.data.shop import Shop
 from shoplm.errors import DataError
-from shoplm.model.heads import Choice, Labels
+from shoplm.model.specs import Choice, Labels
 from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.prepare import encode
 from shoplm.task import Fitted, Scores, get

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from shoplm.model.adapters import AdapterConfig, attach
-from shoplm.model.heads import Choice, Labels, Score, Text
 from shoplm.model.network import Network
+from shoplm.model.specs import Choice, Labels, Score, Text
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import loop

@@ -8,8 +8,8 @@ import torch
 
 from shoplm.errors import ResourceError
 from shoplm.model.adapters import AdapterConfig, attach
-from shoplm.model.heads import Choice, Text
 from shoplm.model.network import Network
+from shoplm.model.specs import Choice, Text
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import trunk as module
 from shoplm.train.loop import FitConfig, fit, start

@@ -38,8 +38,8 @@ def trained(job: Mapping[str, Any]) -> Json:
 
     from shoplm.pipeline.config import RunConfig
     from shoplm.pipeline.judging import evaluate
-    from shoplm.pipeline.pretrain_config import PretrainConfig
-    from shoplm.pipeline.pretraining import pretrain
+    from shoplm.pipeline.pretrain.config import PretrainConfig
+    from shoplm.pipeline.pretrain.pretraining import pretrain
     from shoplm.pipeline.progress import Terminal
     from shoplm.pipeline.training import train
 

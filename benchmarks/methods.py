@@ -79,7 +79,7 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
 
 def _compared(part: str, options: argparse.Namespace, out: Path, scratch: Path) -> Json:
     """One ``compare``, as ``--json`` prints it."""
-    from shoplm.pipeline import comparing
+    from shoplm.pipeline.compare import comparing
     from shoplm.pipeline.progress import Terminal
 
     said = PARTS[part]

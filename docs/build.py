@@ -21,8 +21,8 @@ from typing import Any
 from shoplm import task as tasks
 from shoplm.config import Config
 from shoplm.data import contract_page
-from shoplm.pipeline import pretrain_config
 from shoplm.pipeline.config import GROUPS, RunConfig
+from shoplm.pipeline.pretrain import config as pretrain_config
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

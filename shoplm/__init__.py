@@ -24,7 +24,7 @@ __all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load"]
 if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
-    from shoplm.pipeline.comparing import compare
+    from shoplm.pipeline.compare.comparing import compare
     from shoplm.pipeline.training import fit
 
 _HOMES = {
@@ -32,7 +32,7 @@ _HOMES = {
     "Bundle": "shoplm.pipeline.bundle",
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
-    "compare": "shoplm.pipeline.comparing",
+    "compare": "shoplm.pipeline.compare.comparing",
 }
 
 

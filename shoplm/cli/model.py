@@ -103,9 +103,9 @@ def pretrain(
     No text of a task's test split is read. Settings: epochs learning_rate mlm_probability whole_word_mask anchor layers
     tables max_length … as KEY=VALUE.
     """
-    from shoplm.pipeline.adapted import commands
-    from shoplm.pipeline.pretrain_config import PretrainConfig
-    from shoplm.pipeline.pretraining import pretrain as run
+    from shoplm.pipeline.pretrain.adapted import commands
+    from shoplm.pipeline.pretrain.config import PretrainConfig
+    from shoplm.pipeline.pretrain.pretraining import pretrain as run
     from shoplm.pipeline.progress import Terminal
 
     more = [word for word in words if "=" not in word or (files and Path(word).is_file())]  # what a shell makes of `--text-files *.txt`
@@ -160,8 +160,8 @@ def compare(
 
     KEY=VALUE sets what is then the same in every trial. Models behind an endpoint take prompts and are not tuned here.
     """
-    from shoplm.pipeline import comparing
-    from shoplm.pipeline.candidates import CompareConfig, candidates
+    from shoplm.pipeline.compare import comparing
+    from shoplm.pipeline.compare.candidates import CompareConfig, candidates
     from shoplm.pipeline.progress import Terminal
 
     listed = {key: [word for word in given.pop(key).split(",") if word] for key in ("methods", "backbones", "objective")}

@@ -8,7 +8,7 @@ import shlex
 from shoplm import task as tasks
 from shoplm.cli import main
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.pretrain_config import PretrainConfig
+from shoplm.pipeline.pretrain.config import PretrainConfig
 
 _SPAN = re.compile(r"`(shoplm [^`\n]+)`")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)

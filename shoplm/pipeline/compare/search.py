@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from shoplm.errors import ConfigError
-from shoplm.pipeline.attempt import RUNGS, Attempt, State
+from shoplm.pipeline.compare.attempt import RUNGS, Attempt, State
+from shoplm.pipeline.compare.spaces import Params, Space, drawn
 from shoplm.pipeline.progress import Progress
-from shoplm.pipeline.spaces import Params, Space, drawn
 
 if TYPE_CHECKING:
     import optuna

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shoplm.pipeline.attempt import Attempt
+from shoplm.pipeline.compare.attempt import Attempt
+from shoplm.pipeline.compare.search import Limits, Quest, Studies, Trial, best, front, search
+from shoplm.pipeline.compare.spaces import OneOf, Span
 from shoplm.pipeline.progress import Silent
-from shoplm.pipeline.search import Limits, Quest, Studies, Trial, best, front, search
-from shoplm.pipeline.spaces import OneOf, Span
 
 SPACE = {"learning_rate": Span(1e-4, 1e-1), "r": Span(4, 64, whole=True), "prefix_init": OneOf(("text", "random"))}
 FIRST = {"learning_rate": 1e-3, "r": 16, "prefix_init": "text"}

@@ -33,18 +33,19 @@ from shoplm.evaluate.compare_page import ComparePage, summary
 from shoplm.files import write_text
 from shoplm.model.backbone import load_backbone
 from shoplm.model.precision import Precision, faster
-from shoplm.pipeline import describe, outcome, spaces
-from shoplm.pipeline.attempt import ANSWERED, Attempt, attempt, expected, memory_mb, thin
+from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import source_of
-from shoplm.pipeline.candidates import Candidate, CompareConfig, candidates
+from shoplm.pipeline.compare import outcome, spaces
+from shoplm.pipeline.compare.attempt import ANSWERED, Attempt, attempt, expected, memory_mb, thin
+from shoplm.pipeline.compare.candidates import Candidate, CompareConfig, candidates
+from shoplm.pipeline.compare.outcome import Finalist, slug
+from shoplm.pipeline.compare.repeating import Job, repeat
+from shoplm.pipeline.compare.search import Limits, Quest, Studies, Trial, best, front, require, search
+from shoplm.pipeline.compare.spaces import Frame
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson, lesson_of
-from shoplm.pipeline.outcome import Finalist, slug
 from shoplm.pipeline.prepare import origin
 from shoplm.pipeline.progress import Progress, Silent
-from shoplm.pipeline.repeating import Job, repeat
-from shoplm.pipeline.search import Limits, Quest, Studies, Trial, best, front, require, search
-from shoplm.pipeline.spaces import Frame
 
 FEW_VALID = 300
 """Validation rows below which a choice among many trials is mostly luck; said, not refused."""

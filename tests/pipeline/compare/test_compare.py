@@ -14,9 +14,9 @@ import shoplm as library
 from pipeline.worked import reviews, shoplm
 from shoplm.errors import RunError
 from shoplm.evaluate import plots
-from shoplm.pipeline import comparing, outcome, repeating
-from shoplm.pipeline.candidates import CompareConfig, candidates
-from shoplm.pipeline.search import Trial
+from shoplm.pipeline.compare import comparing, outcome, repeating
+from shoplm.pipeline.compare.candidates import CompareConfig, candidates
+from shoplm.pipeline.compare.search import Trial
 
 WORDS = ["--methods", "head,lora", "--trials", 3, "--seeds", 2, "--budget", 600, "layers=1", "batch_size=16", "epochs=2", "precision=fp32"]
 
@@ -278,7 +278,7 @@ def test_a_finalist_in_a_process_of_its_own_says_its_own_memory(bert, file, tmp_
 
 
 def test_a_repeat_ends_when_whoever_asked_for_it_does(tmp_path):
-    sleeps = "import sys, time\nfrom shoplm.pipeline import repeating\nrepeating._worked = lambda job: time.sleep(600)\nrepeating._serve()"
+    sleeps = "import sys, time\nfrom shoplm.pipeline.compare import repeating\nrepeating._worked = lambda job: time.sleep(600)\nrepeating._serve()"
     child = subprocess.Popen([sys.executable, "-c", sleeps, str(tmp_path / "answer.json")], stdin=subprocess.PIPE, text=True)
     assert child.stdin is not None
     child.stdin.write("{}\n")

@@ -4,7 +4,7 @@ import pytest
 
 from shoplm.evaluate.bootstrap import Estimate
 from shoplm.evaluate.compare_page import Row
-from shoplm.pipeline.outcome import verdict
+from shoplm.pipeline.compare.outcome import verdict
 
 
 def row(name, value, behind=None, *, seconds=None, candidate="", chosen=False):

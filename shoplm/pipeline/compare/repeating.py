@@ -1,6 +1,6 @@
 """A finalist once more at full size, in a process of its own: its memory and its seconds are nobody else's.
 
-    python -m shoplm.pipeline.repeating ANSWER.json      one job as a line of JSON on stdin
+    python -m shoplm.pipeline.compare.repeating ANSWER.json      one job as a line of JSON on stdin
 
 The child runs the public ``train`` and ``evaluate`` and writes what it found. It ends when its parent does: the parent
 keeps the pipe open for as long as it lives.
@@ -101,7 +101,7 @@ def _worked(job: Mapping[str, Any]) -> dict[str, Any]:
     """The child's work: train, look at what it took, judge once."""
     from shoplm.model.adapters import PEFT
     from shoplm.pipeline import judging
-    from shoplm.pipeline.attempt import latency_ms, memory_mb
+    from shoplm.pipeline.compare.attempt import latency_ms, memory_mb
     from shoplm.pipeline.training import train
     from shoplm.text.tokenize import Tokens
     from shoplm.train.journal import Journal

@@ -19,10 +19,10 @@ from shoplm.evaluate.compare_page import ComparePage, Row, Tries, write_page
 from shoplm.evaluate.repeated import Run, figure, gain
 from shoplm.evaluate.report import method_name, metric_name
 from shoplm.files import write_text
-from shoplm.pipeline.candidates import Candidate
+from shoplm.pipeline.compare.candidates import Candidate
+from shoplm.pipeline.compare.search import Trial, best
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.lesson import Lesson
-from shoplm.pipeline.search import Trial, best
 from shoplm.train.journal import machine, versions
 
 Found = Mapping[str, Any]

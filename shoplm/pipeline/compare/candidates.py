@@ -13,9 +13,9 @@ from shoplm import task as tasks
 from shoplm.config import Config
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.adapters import METHODS, Method
-from shoplm.pipeline import spaces
+from shoplm.pipeline.compare import spaces
+from shoplm.pipeline.compare.search import OBJECTIVES, Objective
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.search import OBJECTIVES, Objective
 
 PROMPTED = re.compile(r"^\w+://|^(openai/)?(gpt-[345]|o[134](-|$)|chatgpt|text-davinci)|^(anthropic/)?claude|^(google/)?gemini-", re.I)
 """Names of models that answer behind an endpoint."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shoplm.model.adapters import METHODS, refuse_ignored
+from shoplm.pipeline.compare.spaces import SPACES, Frame, OneOf, default, laid, space
 from shoplm.pipeline.config import FEW, RunConfig, resolve
-from shoplm.pipeline.spaces import SPACES, Frame, OneOf, default, laid, space
 
 FRAMES = [Frame(FEW, 6, 300), Frame(FEW + 1, 6, 300), Frame(10**6, 24, 300), Frame(100, 1, 300)]
 

@@ -16,10 +16,11 @@ from shoplm.errors import ConfigError, DataError
 from shoplm.model import folder
 from shoplm.model.backbone import filling, load_backbone
 from shoplm.model.heads import TextHead
-from shoplm.pipeline import adapted, describe, resuming
-from shoplm.pipeline.corpus import Piece, corpus, of_files, of_shop
-from shoplm.pipeline.filling import learn, set_up
-from shoplm.pipeline.pretrain_config import PretrainConfig
+from shoplm.pipeline import describe, resuming
+from shoplm.pipeline.pretrain import adapted
+from shoplm.pipeline.pretrain.config import PretrainConfig
+from shoplm.pipeline.pretrain.corpus import Piece, corpus, of_files, of_shop
+from shoplm.pipeline.pretrain.filling import learn, set_up
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.resuming import Unfinished
 from shoplm.pipeline.training import nothing_half_written

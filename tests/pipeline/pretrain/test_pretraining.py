@@ -19,11 +19,11 @@ from pipeline.worked import shoplm
 from shoplm.data.shop import Shop
 from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError
-from shoplm.pipeline import corpus as corpora
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.corpus import Corpus, corpus, of_files, of_shop
 from shoplm.pipeline.prepare import origin, prepare
-from shoplm.pipeline.pretrain_config import PretrainConfig, resolve
+from shoplm.pipeline.pretrain import corpus as corpora
+from shoplm.pipeline.pretrain.config import PretrainConfig, resolve
+from shoplm.pipeline.pretrain.corpus import Corpus, corpus, of_files, of_shop
 from shoplm.pipeline.progress import Silent
 from shoplm.task import get
 
@@ -132,8 +132,8 @@ def test_train_takes_the_folder_at_once_and_so_does_transformers(adapted, rows_c
 def test_the_journal_s_last_figures_are_those_of_the_folder(adapted, bert, texts, tmp_path):
     """What the folder's weights say of the held-out texts is what was written down: nothing is lost on the way to the disk."""
     from shoplm.model.backbone import filling, load_backbone
-    from shoplm.pipeline import filling as module
-    from shoplm.pipeline.filling import set_up
+    from shoplm.pipeline.pretrain import filling as module
+    from shoplm.pipeline.pretrain.filling import set_up
 
     out, _ = adapted
     config = PretrainConfig.read("mlm", ["max_length=32", "precision=fp32", "anchor=0"])
@@ -282,8 +282,8 @@ def test_held_out_texts_beyond_what_is_judged_are_drawn_by_their_words(fresh, te
 
 def test_the_head_alone_moves_nothing_below_it(bert, texts, tmp_path):
     from shoplm.model.backbone import filling, load_backbone, weights_digest
-    from shoplm.pipeline import filling as module
-    from shoplm.pipeline.filling import set_up
+    from shoplm.pipeline.pretrain import filling as module
+    from shoplm.pipeline.pretrain.filling import set_up
 
     config = PretrainConfig.read("mlm", [*QUICK, "head_steps=6"])
     backbone = load_backbone(bert, config.text)

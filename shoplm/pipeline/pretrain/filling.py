@@ -26,9 +26,9 @@ from shoplm.model.network import Network
 from shoplm.model.precision import autocast, faster
 from shoplm.model.specs import HeadSpec, Vector
 from shoplm.pipeline import describe, resuming
-from shoplm.pipeline.corpus import Corpus
 from shoplm.pipeline.driving import Way, drive
-from shoplm.pipeline.pretrain_config import PretrainConfig, resolve
+from shoplm.pipeline.pretrain.config import PretrainConfig, resolve
+from shoplm.pipeline.pretrain.corpus import Corpus
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course, Unfinished
 from shoplm.tally import Tally

@@ -1,6 +1,6 @@
 """Any pre-trained encoder or causal LM behind one face, cut in a lower and an upper part.
 
-This is the only file that knows ``transformers``. ``lower`` runs the embeddings and the first
+Only this file and ``masked``, its masked-word side, know ``transformers``. ``lower`` runs the embeddings and the first
 ``cut`` layers, ``upper`` the rest; together they are exactly the whole model, so what the frozen
 lower part computed once may be kept and used again in every epoch.
 
@@ -17,7 +17,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +25,9 @@ from typing import Any, Literal
 import torch
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from shoplm.errors import BackboneError, BundleError, did_you_mean
 from shoplm.model import folder as folders
-from shoplm.model.heads import ACTIVATIONS, TextHead
-from shoplm.model.specs import Text
 from shoplm.text.tokenize import TextConfig, Tokenizer
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
@@ -223,105 +220,11 @@ class Backbone(nn.Module):
         """The weights without any adapter, the configuration and the pooling, as ``load_backbone`` and ``transformers`` read them."""
         base: Any = self.base
         base.save_pretrained(folder, state_dict=_without_adapters(base))
-        self._sign(folder)
+        self.sign(folder)
 
-    def save_filling(self, folder: Path, head: TextHead, filling: Filling) -> None:
-        """The weights with those of a masked head, as ``AutoModelForMaskedLM`` and ``AutoModel`` of ``transformers`` read them."""
-        import transformers
-
-        base: Any = self.base
-        with _quiet():
-            whole = transformers.AutoModelForMaskedLM.from_config(base.config)
-        own = head.state_dict()
-        state = {f"{whole.base_model_prefix}.{name}": tensor for name, tensor in base.state_dict().items()}
-        state |= {theirs: own[ours] for ours, theirs in filling.names.items()}
-        missing, _ = whole.load_state_dict(state, strict=False)
-        tied = set(whole.all_tied_weights_keys)
-        assert set(missing) <= tied, missing
-        whole.tie_weights()
-        with _quiet():
-            whole.save_pretrained(folder)
-        self._sign(folder)
-
-    def _sign(self, folder: Path) -> None:
+    def sign(self, folder: Path) -> None:
+        """Leave in a folder of weights what they were before, and how a row is pooled."""
         (folder / OWN).write_text(json.dumps({"name": self.name, "pooling": self.pooling}), "utf-8")
-
-
-@dataclass(frozen=True)
-class Filling:
-    """How a kind of encoder fills in hidden words, and in which tensors."""
-
-    spec: Text
-    names: Mapping[str, str]
-    """Our head's tensors -> theirs; one that this kind lacks is absent and stays as ``heads`` makes it."""
-    weights: Mapping[str, Tensor]
-    """What the checkpoint holds, under our names; empty where it came without a masked head."""
-
-
-def filling(backbone: Backbone) -> Filling:
-    """The masked head of a backbone's kind, with the checkpoint's own weights where it has some.
-
-    Raises:
-        BackboneError: it reads from left to right, has no mask token, or its kind fills words in by other layers than BERT's.
-    """
-    if backbone.causal:
-        raise BackboneError(f"backbone `{backbone.name}` reads from left to right; --objective mlm needs an encoder, such as `default`")
-    if backbone.mask is None:
-        raise BackboneError(
-            f"backbone `{backbone.name}`: its tokenizer has no mask token; choose an encoder that has one, such as `default`"
-        )
-    with _quiet():
-        import transformers
-
-        try:
-            whole, said = transformers.AutoModelForMaskedLM.from_pretrained(backbone.place, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise BackboneError(f"backbone `{backbone.name}`: no masked language model of its kind ({_first_line(error)})") from None
-    whole.eval()
-    names, eps = _filled_by(whole, backbone)
-    parameters = dict(whole.named_parameters())
-    weights = {ours: parameters[theirs].detach().clone() for ours, theirs in names.items()}
-    with torch.no_grad():
-        ids = torch.tensor([backbone.tokenizer.single[0] + list(range(min(16, backbone.vocabulary.shape[0])))])
-        theirs = whole(input_ids=ids).logits
-        hidden = whole.base_model(input_ids=ids)[0]
-        errors = {}
-        for name in ACTIVATIONS:
-            turned = F.linear(hidden, weights["turn.weight"], weights.get("turn.bias"))
-            turned = F.layer_norm(ACTIVATIONS[name](turned), turned.shape[-1:], weights["norm.weight"], weights.get("norm.bias"), eps)
-            errors[name] = float((F.linear(turned, whole.get_input_embeddings().weight, weights.get("bias")) - theirs).abs().max())
-    best: Any = min(errors, key=lambda name: errors[name])
-    if errors[best] > 1e-3 * max(1.0, float(theirs.abs().max())):
-        raise BackboneError(_other_layers(backbone))
-    came = names["turn.weight"] not in said["missing_keys"]
-    return Filling(Text("masked", activation=best, eps=eps), names, weights if came else {})
-
-
-def _filled_by(whole: Any, backbone: Backbone) -> tuple[dict[str, str], float]:
-    """Our head's tensors -> those outside the base model: one square layer, one norm, one bias a word; and the norm's epsilon."""
-    outside = {name: module for name, module in whole.named_modules() if name and not f"{name}.".startswith(f"{whole.base_model_prefix}.")}
-    parameters = {name: tensor for name, tensor in whole.named_parameters() if not name.startswith(f"{whole.base_model_prefix}.")}
-    square = [name for name, module in outside.items() if isinstance(module, nn.Linear) and module.weight.shape == (backbone.width,) * 2]
-    norms = [name for name, module in outside.items() if isinstance(module, nn.LayerNorm)]
-    words = [name for name, tensor in parameters.items() if tensor.shape == backbone.vocabulary.shape[:1]]
-    if len(square) != 1 or len(norms) != 1 or len(words) > 1:
-        raise BackboneError(_other_layers(backbone))
-    pairs = [("turn", square[0]), ("norm", norms[0])]
-    names = {
-        f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in pairs for kind in ("weight", "bias") if f"{theirs}.{kind}" in parameters
-    }
-    if words:
-        names["bias"] = words[0]
-    if set(names.values()) != set(parameters):
-        raise BackboneError(_other_layers(backbone))
-    return names, float(outside[norms[0]].eps)
-
-
-def _other_layers(backbone: Backbone) -> str:
-    return (
-        f"backbone `{backbone.name}`: its kind ({type(backbone.base).__name__}) fills words in by other layers than BERT's; "
-        f"choose a BERT, RoBERTa, DistilBERT, MPNet or ModernBERT model"
-    )
 
 
 HUB_SECONDS = 5.0
@@ -354,7 +257,7 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
     known = DEFAULT if name in DEFAULT_NAMES else name
     if name in DEFAULT_NAMES and kept is None:
         check_default(Path(place))
-    with _quiet():
+    with quiet():
         import huggingface_hub
         import transformers
 
@@ -366,7 +269,7 @@ def load_backbone(name: str, text: TextConfig, kept: Kept | None = None, expecte
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise BackboneError(_unreachable(name, place, error)) from None
         except Exception as error:  # a broken safetensors or JSON file raises its own library's type
-            raise BackboneError(f"backbone `{name}`: {place} cannot be read ({_first_line(error)})") from None
+            raise BackboneError(f"backbone `{name}`: {place} cannot be read ({first_line(error)})") from None
     if getattr(model.config, "is_encoder_decoder", False):
         raise BackboneError(f"backbone `{name}` is an encoder-decoder; choose an encoder or a causal LM")
     if kept:
@@ -496,12 +399,13 @@ def _hub_answers() -> bool:
 
 def _unreachable(name: str, place: str, error: Exception) -> str:
     if place != name or Path(place).is_dir():
-        return f"backbone `{name}`: {place} cannot be read ({_first_line(error)}); give a folder written by save_pretrained"
+        return f"backbone `{name}`: {place} cannot be read ({first_line(error)}); give a folder written by save_pretrained"
     hint = did_you_mean(name, DEFAULT_NAMES)
     return f"backbone `{name}`: not on this machine and no model hub answers; {hint}{'' if hint.endswith('?') else ';'} or give a folder with the model"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of an error's words, as much as fits into one line of ours."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
@@ -549,7 +453,7 @@ def _longest(config: Any) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """``transformers`` without its progress bars and notices."""
     import transformers
 

@@ -20,8 +20,9 @@ from torch import Tensor
 from shoplm.errors import ConfigError, DivergedError
 from shoplm.model import adapters
 from shoplm.model.adapters import AdapterConfig
-from shoplm.model.backbone import Backbone, Filling
+from shoplm.model.backbone import Backbone
 from shoplm.model.heads import Head, TextHead, asked
+from shoplm.model.masked import Filling
 from shoplm.model.network import Network
 from shoplm.model.precision import autocast, faster
 from shoplm.model.specs import HeadSpec, Vector

@@ -14,8 +14,9 @@ from shoplm.data.consent import learnable
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, DataError
 from shoplm.model import folder
-from shoplm.model.backbone import filling, load_backbone
+from shoplm.model.backbone import load_backbone
 from shoplm.model.heads import TextHead
+from shoplm.model.masked import filling, save_filling
 from shoplm.pipeline import describe, resuming
 from shoplm.pipeline.pretrain import adapted
 from shoplm.pipeline.pretrain.config import PretrainConfig
@@ -112,7 +113,7 @@ def pretrain(
         assert isinstance(head, TextHead)
 
         def fill(place: Path) -> None:
-            backbone.save_filling(place, head, fills)
+            save_filling(backbone, place, head, fills)
             backbone.save_tokenizer(place)
             (place / "README.md").write_text(card, "utf-8")
             (place / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), "utf-8")

@@ -131,7 +131,8 @@ def test_train_takes_the_folder_at_once_and_so_does_transformers(adapted, rows_c
 
 def test_the_journal_s_last_figures_are_those_of_the_folder(adapted, bert, texts, tmp_path):
     """What the folder's weights say of the held-out texts is what was written down: nothing is lost on the way to the disk."""
-    from shoplm.model.backbone import filling, load_backbone
+    from shoplm.model.backbone import load_backbone
+    from shoplm.model.masked import filling
     from shoplm.pipeline.pretrain import filling as module
     from shoplm.pipeline.pretrain.filling import set_up
 
@@ -281,7 +282,8 @@ def test_held_out_texts_beyond_what_is_judged_are_drawn_by_their_words(fresh, te
 
 
 def test_the_head_alone_moves_nothing_below_it(bert, texts, tmp_path):
-    from shoplm.model.backbone import filling, load_backbone, weights_digest
+    from shoplm.model.backbone import load_backbone, weights_digest
+    from shoplm.model.masked import filling
     from shoplm.pipeline.pretrain import filling as module
     from shoplm.pipeline.pretrain.filling import set_up
 

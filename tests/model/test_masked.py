@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from shoplm.errors import BackboneError
 from shoplm.model import folder
-from shoplm.model.backbone import filling, load_backbone
+from shoplm.model.backbone import load_backbone
 from shoplm.model.heads import TextHead, asked, build
+from shoplm.model.masked import filling, save_filling
 from shoplm.model.network import Network, pool
 from shoplm.model.specs import Text, Vector
 from shoplm.text.mask import MaskConfig, Vocabulary, masked
@@ -51,7 +52,7 @@ def written(request, fresh, tmp_path_factory):
     place = tmp_path_factory.mktemp("filled") / "backbone"
 
     def fill(into):
-        backbone.save_filling(into, network.heads["text"], fills)
+        save_filling(backbone, into, network.heads["text"], fills)
         backbone.save_tokenizer(into)
 
     folder.put(place, fill)

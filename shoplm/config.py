@@ -6,7 +6,7 @@ that names the closest known one; every fault of one input is listed in one mess
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,6 +118,34 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
                 raise ConfigError(f"setting `{assignment}`: `{part}` is a value, not a group of settings")
         here[path[-1]] = value
     return result
+
+
+def lay(nested: dict[str, Any], given: Mapping[str, Any], own: Collection[str], groups: Mapping[str, Collection[str]]) -> None:
+    """Lay given values over nested ones; a flat name goes into the first group that knows it: ``epochs=3`` means ``fit.epochs=3``.
+
+    Args:
+        nested: changed.
+        given: groups, fields of the whole, and flat names.
+        own: the fields of the whole.
+        groups: the names in each group.
+
+    Raises:
+        ConfigError: a name that nothing knows, or a group that is no group.
+    """
+    for key, value in given.items():
+        if key in groups:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"`{key}`: expected a group of settings, seen {value!r}")
+            nested[key] = {**nested.get(key, {}), **value}
+        elif key in own:
+            nested[key] = value
+        else:
+            home = next((group for group, names in groups.items() if key in names), None)
+            if home is None:
+                raise ConfigError(
+                    f"unknown key `{key}`, {did_you_mean(key, {*own, *(name for names in groups.values() for name in names)})}"
+                )
+            nested[home] = {**nested.get(home, {}), key: value}
 
 
 def _number(text: str) -> str | float:

@@ -99,3 +99,16 @@ def test_a_missing_file_is_named_and_an_empty_one_sets_nothing(tmp_path):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_a_flat_name_goes_into_the_first_group_that_knows_it_and_groups_are_laid_over_groups():
+    from shoplm.config import lay
+
+    nested = {"fit": {"epochs": 1, "seed": 4}}
+    lay(
+        nested, {"epochs": 3, "where": "x", "text": {"max_length": 8}}, {"where"}, {"text": {"max_length"}, "fit": {"epochs", "max_length"}}
+    )
+    assert nested == {"fit": {"epochs": 3, "seed": 4}, "where": "x", "text": {"max_length": 8}}
+    for values, words in ({"epoch": 3}, "did you mean `epochs`"), ({"fit": 3}, "expected a group of settings, seen 3"):
+        with pytest.raises(ConfigError, match=words):
+            lay({}, values, {"where"}, {"fit": {"epochs"}})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pydantic
 
 from shoplm import task as tasks
-from shoplm.config import Config, override, read_yaml
+from shoplm.config import Config, lay, override, read_yaml
 from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
@@ -66,10 +66,14 @@ class RunConfig(Config):
         if not chosen:
             raise ConfigError(f"no task named; {did_you_mean('', tasks.names())}")
         nested: dict[str, Any] = {"tasks": chosen}
+        asked = {field for name in chosen for field in tasks.get(name).Settings.model_fields}
+        groups = {**{group: kind.model_fields for group, kind in GROUPS.items()}, "task": asked}
         for part in (start, mixed, given):
-            for key, value in part.items():
-                if key != "tasks":
-                    _lay(nested, key, value, chosen)
+            inner = part.get("task")
+            for key in map(str, inner if isinstance(inner, Mapping) else ()):
+                if key not in asked:
+                    raise ConfigError(f"unknown key `task.{key}`, {did_you_mean(key, asked)}")
+            lay(nested, {key: value for key, value in part.items() if key != "tasks"}, set(cls.model_fields) - {"tasks"}, groups)
         config = cls.of(nested, str(recipe) if recipe else "settings")
         for name in chosen:
             config.settings(name)
@@ -107,30 +111,6 @@ def _named(said: Any, where: str) -> tuple[str, ...]:
     if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
         raise ConfigError(f"{where}: `tasks`: expected a list of names, seen {said!r}; {did_you_mean('', tasks.names())}")
     return tuple(dict.fromkeys(listed))
-
-
-def _lay(nested: dict[str, Any], key: str, value: Any, names: Iterable[str]) -> None:
-    """One top-level key into its group, unless it is a group or a field of the run itself."""
-    settings = {field for name in names for field in tasks.get(name).Settings.model_fields}
-    if key in GROUPS or key == "task":
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"`{key}`: expected a group of settings, seen {value!r}")
-        if key == "task":
-            for inner in map(str, value):
-                if inner not in settings:
-                    raise ConfigError(f"unknown key `task.{inner}`, {did_you_mean(inner, settings)}")
-        nested[key] = {**nested.get(key, {}), **value}
-        return
-    if key in RunConfig.model_fields:
-        nested[key] = value
-        return
-    homes = [group for group, kind in GROUPS.items() if key in kind.model_fields]
-    if key in settings:
-        homes.append("task")
-    if not homes:
-        known = {field for kind in GROUPS.values() for field in kind.model_fields} | settings | set(RunConfig.model_fields)
-        raise ConfigError(f"unknown key `{key}`, {did_you_mean(key, known - {'tasks'})}")
-    nested[homes[0]] = {**nested.get(homes[0], {}), key: value}
 
 
 FEW = 2048

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 
-from shoplm.config import Config, override
+from shoplm.config import Config, lay, override
 from shoplm.data.split import SplitConfig
 from shoplm.errors import ConfigError, did_you_mean
 from shoplm.text.mask import MaskConfig
@@ -65,19 +65,7 @@ class PretrainConfig(Config):
             raise ConfigError(f"--objective {objective}: no such objective; {did_you_mean(objective, OBJECTIVES)}")
         nested: dict[str, Any] = {"objective": objective}
         for part in (override({}, settings), {key: value for key, value in values.items() if value is not None}):
-            for key, value in part.items():
-                if key in GROUPS:
-                    if not isinstance(value, Mapping):
-                        raise ConfigError(f"`{key}`: expected a group of settings, seen {value!r}")
-                    nested[key] = {**nested.get(key, {}), **value}
-                elif key in cls.model_fields:
-                    nested[key] = value
-                else:
-                    home = next((group for group, kind in GROUPS.items() if key in kind.model_fields), None)
-                    if home is None:
-                        known = {field for kind in GROUPS.values() for field in kind.model_fields} | set(cls.model_fields)
-                        raise ConfigError(f"unknown key `{key}`, {did_you_mean(key, known)}")
-                    nested[home] = {**nested.get(home, {}), key: value}
+            lay(nested, part, cls.model_fields, {group: kind.model_fields for group, kind in GROUPS.items()})
         return cls.of(nested)
 
 

@@ -58,7 +58,7 @@ def at_start(monkeypatch, config, data, out):
         raise Stopped
 
     with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(learning, "_steps", steps)
+        patched.setattr(learning, "_way", steps)
         train(config, data=data, out=out)
     return found[0]
 

@@ -7,6 +7,7 @@ Only digests are compared, one part of the keys at a time, so memory does not gr
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoplm.data import contract, convert, delta, partial
+from shoplm.data.ahead import ahead
 from shoplm.data.manifest import TableState
 from shoplm.data.staging import StagedTable, Staging
 from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries, grouped
@@ -73,7 +75,8 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         return Outcome(*outcome_of, before, refused)
     gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
     ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
-    version = delta.change(table, path, ready, _rows(table, staged, verdict.write, now_us, filled), gone)
+    with contextlib.closing(ahead(_rows(table, staged, verdict.write, now_us, filled))) as fresh:  # made while others are written
+        version = delta.change(table, path, ready, fresh, gone)
     rows = (before.rows if before else 0) + verdict.inserted
     content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64
     return Outcome(*outcome_of, TableState(version, rows, content, attributes), refused)

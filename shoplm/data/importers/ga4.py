@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoplm.data import contract
+from shoplm.data.ahead import ahead
 from shoplm.data.convert import JSON_MARK, name_in_sql, text_in_sql
-from shoplm.data.importers._ahead import ahead
 from shoplm.data.importers._drive import check_table
 from shoplm.data.importers._latest import Latest
 from shoplm.data.importers._lines import COLUMNS, Block, line_blocks, opened

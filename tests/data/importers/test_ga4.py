@@ -3,12 +3,8 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from shoplm.data.importers import ga4
-from shoplm.data.importers._ahead import ahead
 from shoplm.data.shop import Shop
-from shoplm.errors import DataError
 
 
 def line(number, **more):
@@ -72,19 +68,6 @@ def test_the_last_word_on_consent_counts_in_time_not_in_the_file(tmp_path):
     assert shop.view().sql("select user_id, consent_analytics, consent_ads from users").to_pylist() == [
         {"user_id": "d", "consent_analytics": False, "consent_ads": False}
     ]
-
-
-def test_reading_ahead_keeps_order_and_raises_where_the_error_came():
-    def values():
-        yield from range(5)
-        raise DataError("here")
-
-    found = []
-    with pytest.raises(DataError, match="here"):
-        found.extend(ahead(values()))
-    taken = ahead(iter(range(10**9)))
-    assert [next(taken), next(taken)] == [0, 1]
-    taken.close()  # ends its thread
 
 
 def test_texts_that_are_kept_stay_texts_whatever_they_look_like(tmp_path):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(values: Iterator[T], depth: int = 2) -> Iterator[T]:
+def ahead(values: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """The same values in the same order, at most ``depth`` of them made before they are asked for.
 
     An error of ``values`` is raised where its value would have come. A reader that leaves early stops the thread.

@@ -15,6 +15,7 @@ from shoplm.data.shop import Shop
 from shoplm.errors import DataError
 from shoplm.evaluate.report import Report, verdict, write_report
 from shoplm.files import or_gone
+from shoplm.model.precision import Precision, faster
 from shoplm.pipeline import describe
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.health import check
@@ -26,6 +27,12 @@ from shoplm.world import stream
 from shoplm.world.sample import SMALL_CATALOGUE
 from shoplm.world.settings import WorldConfig
 
+PACE: Mapping[Precision, Mapping[str, Any]] = {
+    "bf16": {"layers": 6, "epochs": 4, "learning_rate": 2e-3},
+    "fp32": {"layers": 2, "epochs": 3, "learning_rate": 3e-3},
+}
+"""What can be learnt in a minute and a half on two cores, by the precision that is faster on them: with all layers both tasks are better
+(validation: intents .91 instead of .86), but without bf16 that would take twice the time."""
 OURS = ("shop", "bundle", "report.html")
 """What a demo's folder may hold from an earlier demo."""
 
@@ -99,7 +106,7 @@ def demo(
     health = check(shop)
     recipe = RunConfig.read(
         ["sentiment", "intent"],
-        **{"method": "lora", "layers": 2, "epochs": 3, "max_length": 96, "learning_rate": 3e-3, "seed": seed, **settings},
+        **{"method": "lora", "max_length": 96, "seed": seed, **PACE[faster()], **settings},
     )
     bundle = train(recipe, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}

@@ -1,4 +1,4 @@
-"""Metrics of several questions at once: F1 and average precision of a yes, the mean over questions, F1 over all of them.
+"""Metrics of several questions at once: average precision of a yes, the mean over questions, F1 over all of them.
 
 Like every metric they are statistics of cells that add up: a joint one lays the cells of its parts end to end. A part
 that counted nothing (no known answer, no yes) is left out of a mean.
@@ -12,30 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from shoplm.evaluate.metrics import Decision, MicroF1, missing, ratio
+from shoplm.evaluate.metrics import MicroF1, missing, ratio
 from shoplm.task import FloatArray, IntArray, Metric
 
 _ODDS = 18.0
 """Log-odds beyond which average precision tells no two probabilities apart; float32 ends a little below."""
-
-
-@dataclass(frozen=True)
-class F1(Decision):
-    """F1 of the yes: a yes is decided where the value reaches ``threshold``."""
-
-    def size(self, classes: int) -> int:  # noqa: ARG002
-        """Hits, false alarms, misses."""
-        return 3
-
-    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
-        """One cell a row at most: a no that was answered no counts nowhere."""
-        true, chosen, gone = self.pair(target, value)
-        cell = np.where(chosen == 1, np.where(true == 1, 0, 1), np.where(true == 1, 2, -1))
-        return np.where(gone, -1, cell)[:, None], np.ones((len(true), 1))
-
-    def read(self, statistic: FloatArray) -> FloatArray:
-        """2 hits / (2 hits + false alarms + misses); NaN where no yes was true or decided."""
-        return _f1(statistic)
 
 
 @dataclass(frozen=True)
@@ -102,7 +83,7 @@ class MeanOf(Metric):
 class PooledF1(Metric):
     """F1 over the hits, false alarms and misses of several decisions together; make one with ``pooled``."""
 
-    parts: tuple[F1 | MicroF1, ...] = ()
+    parts: tuple[MicroF1, ...] = ()
 
     @property
     def reads(self) -> tuple[tuple[str, str], ...]:
@@ -122,8 +103,8 @@ class PooledF1(Metric):
         return _laid(self.parts, [0] * len(self.parts), targets, values)
 
     def read(self, statistic: FloatArray) -> FloatArray:
-        """2 hits / (2 hits + false alarms + misses)."""
-        return _f1(statistic)
+        """As each part reads its own."""
+        return self.parts[0].read(statistic)
 
 
 def mean_of(parts: Sequence[tuple[Metric, int]]) -> MeanOf:
@@ -132,7 +113,7 @@ def mean_of(parts: Sequence[tuple[Metric, int]]) -> MeanOf:
     return MeanOf(first.target, first.value, tuple(part for part, _ in parts), tuple(part.size(classes) for part, classes in parts))
 
 
-def pooled(parts: Sequence[F1 | MicroF1]) -> PooledF1:
+def pooled(parts: Sequence[MicroF1]) -> PooledF1:
     """F1 of several decisions together."""
     return PooledF1(parts[0].target, parts[0].value, tuple(parts))
 
@@ -157,8 +138,3 @@ def _laid(
 
 def _cut(statistic: FloatArray, sizes: Sequence[int]) -> list[FloatArray]:
     return np.split(statistic, np.cumsum(sizes)[:-1], axis=-1)
-
-
-def _f1(statistic: FloatArray) -> FloatArray:
-    hits = 2 * statistic[..., 0]
-    return ratio(hits, hits + statistic[..., 1] + statistic[..., 2])

@@ -27,7 +27,7 @@ from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds,
 from shoplm.evaluate.calibration import sigmoid
 from shoplm.evaluate.decide import best_favour, best_threshold, favoured
 from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
-from shoplm.evaluate.several import F1, AveragePrecision, mean_of, pooled
+from shoplm.evaluate.several import AveragePrecision, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
@@ -126,7 +126,7 @@ class Traits(Task):
         groups, labels = _groups(fitted), fitted.labels.get(LABELS, ())
         bins = max(128, min(4096, BINS // max(1, len(labels))))
         each = [(MacroF1(name, f"{name} choice"), len(fitted.labels[name])) for name in groups]
-        yes = [F1(name, f"{name} choice") for name in labels]
+        yes = [MicroF1(name, f"{name} choice", ignore=0) for name in labels]
         found: dict[str, Metric] = {
             "macro_f1": mean_of([*each, *((one, 1) for one in yes)]),
             "micro_f1": pooled([*(MicroF1(name, f"{name} choice") for name in groups), *yes]),

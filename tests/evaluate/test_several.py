@@ -6,7 +6,7 @@ import sklearn.metrics as reference
 
 from shoplm.evaluate.judge import Judge, difference
 from shoplm.evaluate.metrics import MacroF1, MicroF1
-from shoplm.evaluate.several import F1, AveragePrecision, mean_of, pooled
+from shoplm.evaluate.several import AveragePrecision, mean_of, pooled
 
 RNG = np.random.default_rng(0)
 YES = (RNG.random(300) < 0.2).astype(float)
@@ -21,8 +21,8 @@ VALUES = {"kind": SHARES, "vegan": SURE}
 
 def test_f1_of_the_yes_equals_scikit_learn_and_skips_the_unknown():
     expected = reference.f1_score(YES[KNOWN], SURE[KNOWN] >= 0.5)
-    assert F1("vegan", "vegan").point(TARGETS, VALUES) == pytest.approx(expected)
-    assert np.isnan(F1("t", "v").point({"t": np.zeros(4)}, {"v": np.full(4, 0.2)}))  # no yes, neither true nor said
+    assert MicroF1("vegan", "vegan", ignore=0).point(TARGETS, VALUES) == pytest.approx(expected)
+    assert np.isnan(MicroF1("t", "v", ignore=0).point({"t": np.zeros(4)}, {"v": np.full(4, 0.2)}))  # no yes, neither true nor said
 
 
 def test_average_precision_equals_scikit_learn_but_for_its_bins_and_ties_count_together():
@@ -38,7 +38,7 @@ def test_average_precision_equals_scikit_learn_but_for_its_bins_and_ties_count_t
 
 
 def test_a_mean_is_that_of_its_parts_without_those_that_counted_nothing():
-    parts = [(MacroF1("kind", "kind"), 3), (F1("vegan", "vegan"), 1), (F1("none", "none"), 1)]
+    parts = [(MacroF1("kind", "kind"), 3), (MicroF1("vegan", "vegan", ignore=0), 1), (MicroF1("none", "none", ignore=0), 1)]
     joint = mean_of(parts)
     expected = [part.point(TARGETS, VALUES) for part, _ in parts[:2]]
     assert joint.point(TARGETS, VALUES) == pytest.approx(np.mean(expected))
@@ -49,14 +49,14 @@ def test_a_mean_is_that_of_its_parts_without_those_that_counted_nothing():
 
 
 def test_pooled_f1_equals_that_of_all_decisions_laid_end_to_end():
-    joint = pooled([MicroF1("kind", "kind"), F1("vegan", "vegan")])
+    joint = pooled([MicroF1("kind", "kind"), MicroF1("vegan", "vegan", ignore=0)])
     truth = np.concatenate([np.eye(3)[KIND].ravel(), YES[KNOWN]])
     said = np.concatenate([np.eye(3)[SHARES.argmax(1)].ravel(), SURE[KNOWN] >= 0.5])
     assert joint.point(TARGETS, VALUES) == pytest.approx(reference.f1_score(truth, said))
 
 
 def test_a_judge_streams_joint_metrics_resamples_them_and_pairs_them():
-    metrics = {"mean": mean_of([(MacroF1("kind", "kind"), 3), (F1("vegan", "vegan"), 1)]), "kind": MacroF1("kind", "kind")}
+    metrics = {"mean": mean_of([(MacroF1("kind", "kind"), 3), (MicroF1("vegan", "vegan", ignore=0), 1)]), "kind": MacroF1("kind", "kind")}
     judges = [Judge(metrics, {"kind": 3}) for _ in range(3)]
     judges[0].update(TARGETS, VALUES, {"half": ["a", "b"] * 150})
     for part in np.array_split(np.arange(300), 7):

@@ -38,14 +38,11 @@ def validate(study: Study, state: loop.State, best: Best, epoch: int) -> dict[st
         DivergedError: the answers are no numbers any more.
     """
     lesson = study.lesson
-    last = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
-    judged = {name: tensor.clone() for name, tensor in state.mean.items()} or last
-    if not len(lesson.valid_rows):
-        best.value, best.epoch, best.weights = float(epoch), epoch, judged
-        return {}
-    checkpoint.restore(study.network, judged)
-    answer = lesson.task.answer(_scores(study, lesson.valid_rows), lesson.fitted)
-    checkpoint.restore(study.network, last)
+    with checkpoint.answering(study.network, state) as judged:
+        if not len(lesson.valid_rows):
+            best.consider(float(epoch), epoch, judged, "last")
+            return {}
+        answer = lesson.task.answer(_scores(study, lesson.valid_rows), lesson.fitted)
     judge_by, metrics = lesson.task.judge_by, lesson.task.metrics_of(lesson.fitted)
     found = {
         f"valid_{name}": metrics[name].point(lesson.valid_targets, answer.values)
@@ -53,10 +50,7 @@ def validate(study: Study, state: loop.State, best: Best, epoch: int) -> dict[st
         if name in metrics
     }
     value = found[f"valid_{judge_by}"] if metrics[judge_by].higher_is_better else -found[f"valid_{judge_by}"]
-    if study.config.fit.keep == "last" or value > best.value:
-        best.value, best.epoch, best.stale, best.weights = value, epoch, 0, judged
-    else:
-        best.stale += 1
+    best.consider(value, epoch, judged, study.config.fit.keep)
     return found
 
 

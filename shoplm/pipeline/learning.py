@@ -128,7 +128,8 @@ def work(study: Study, *, resumed: bool) -> Learnt:
                 progress.say(f"starting from {study.ancestor.words}; heads taken over: {', '.join(taken) or 'none, no label is the same'}")
         drive(_way(study, state), study.network, study.batch, plan, state, course)
     except DivergedError as error:
-        raise DivergedError(f"{error}{_what_is_left(study.journal)}") from None
+        study.journal.flush()
+        raise DivergedError(f"{error}; {resuming.left(folder)}") from None
     if course.best.weights:
         checkpoint.restore(study.network, course.best.weights)
     fitted, judgement = choosing.settle(study, plan, begin)
@@ -158,10 +159,3 @@ def _way(study: Study, state: loop.State) -> Way:
         f"{name}: learning", study.journal, study.progress, config.fit, config.track, config.checkpoint_seconds,
         line=lambda step: {"loss": step.loss}, judge=judge, words=describe.epoch_line, worse="validation",
     )  # fmt: skip
-
-
-def _what_is_left(journal: Journal) -> str:
-    """After a run that diverged."""
-    journal.flush()
-    kept = journal.folder / "checkpoints" / checkpoint.FILE
-    return f"; the last good checkpoint is {kept}" if kept.is_file() else "; no checkpoint had been written yet"

@@ -31,6 +31,13 @@ class Best:
     """Epochs since then."""
     weights: dict[str, Tensor] | None = None
 
+    def consider(self, value: float, epoch: int, weights: dict[str, Tensor], keep: Literal["best", "last"] | None) -> None:
+        """Take an epoch's weights if it is better than all before, or in any case where the last are kept."""
+        if keep == "last" or value > self.value:
+            self.value, self.epoch, self.stale, self.weights = value, epoch, 0, weights
+        else:
+            self.stale += 1
+
 
 @dataclass
 class Course:
@@ -88,6 +95,12 @@ def can_resume(folder: Path) -> bool:
 def saved(folder: Path) -> bool:
     """Whether it holds a checkpoint of the task's own steps, not only of a stage before them."""
     return (folder / "checkpoints" / checkpoint.FILE).is_file()
+
+
+def left(folder: Path) -> str:
+    """Of a run that diverged, what there is to go back to."""
+    kept = folder / "checkpoints" / checkpoint.FILE
+    return f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been written yet"
 
 
 def save(folder: Path, network: Network, state: loop.State, course: Course) -> None:

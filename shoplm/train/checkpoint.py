@@ -6,8 +6,9 @@ bytes are on the disk; no pickle; a resumed run continues bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def restore(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         for name, parameter in model.named_parameters():
             if name in tensors:
                 parameter.copy_(tensors[name])
+
+
+@contextlib.contextmanager
+def answering(model: nn.Module, state: State) -> Iterator[dict[str, Tensor]]:
+    """The model with the weights that would answer now, for this block: their mean, once averaging has begun, else the last; copies."""
+    last = {name: tensor.clone() for name, tensor in learning(model).items()}
+    weights = {name: tensor.clone() for name, tensor in state.mean.items()} or last
+    restore(model, weights)
+    try:
+        yield weights
+    finally:
+        restore(model, last)
 
 
 def save(folder: Path, model: nn.Module, state: State, best: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:

@@ -198,17 +198,12 @@ def learn(run: Run) -> tuple[dict[str, float], dict[str, float], Course]:
         drive(_way(run, state, original), network, source, plan, state, course)
     except DivergedError as error:
         run.journal.flush()
-        raise DivergedError(f"{error}; {_left(run.journal.folder)}") from None
+        raise DivergedError(f"{error}; {resuming.left(run.journal.folder)}") from None
     if course.best.weights:
         checkpoint.restore(network, course.best.weights)
     network.eval()
     kept = next((line for line in course.history if line["epoch"] == course.best.epoch), course.history[-1])
     return _figures(course.history[0]), _figures(kept), course
-
-
-def _left(place: Path) -> str:
-    kept = place / "checkpoints" / checkpoint.FILE
-    return f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been written yet"
 
 
 def _head_alone(run: Run, plan: Plan) -> None:
@@ -247,16 +242,10 @@ def _way(run: Run, state: loop.State, original: Tensor) -> Way:
         return {name: tally.mean for name, tally in means.items() if tally.count}  # a batch of unknown signs alone asks nothing
 
     def judge(step: loop.Step, course: Course) -> dict[str, float]:
-        last = {name: tensor.clone() for name, tensor in checkpoint.learning(network).items()}
-        weights = {name: tensor.clone() for name, tensor in state.mean.items()} or last
-        checkpoint.restore(network, weights)
-        found = {"train_loss": course.losses["text"].mean, **_judged(run, original)}
-        checkpoint.restore(network, last)
+        with checkpoint.answering(network, state) as weights:
+            found = {"train_loss": course.losses["text"].mean, **_judged(run, original)}
         worth = -found.get("valid_loss", -float(step.epoch))  # without held-out texts the last epoch answers
-        if config.fit.keep == "last" or worth > course.best.value:
-            course.best.value, course.best.epoch, course.best.stale, course.best.weights = worth, step.epoch, 0, weights
-        else:
-            course.best.stale += 1
+        course.best.consider(worth, step.epoch, weights, config.fit.keep)
         return found
 
     def words(found: Mapping[str, Any]) -> str:

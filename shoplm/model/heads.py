@@ -62,45 +62,7 @@ class Head(nn.Module, ABC):
         """Start from what the pre-trained backbone already says: (N, D) pooled vectors of N labelled rows, (0, D) unless ``begins_from_rows``."""
 
     def begin_beside(self, features: Tensor, target: Tensor) -> None:
-        """Start the numbers beside the text, (N, F) of N rows, where a linear model of them alone would end.
-
-        A ridge-penalised (multinomial) logistic or least-squares fit, the penalty of scikit-learn's default for rows of length one
-        (C = 1), by L-BFGS. The recipe's few small steps would never get that far, and the text need only say what numbers cannot.
-        """
-        beside: Beside | None = getattr(self, "beside", None)
-        if beside is None or not len(features):
-            return
-        outputs = beside.alone.out_features
-        weight, bias = torch.zeros(outputs, features.shape[1]), self.intercept.detach().clone().reshape(outputs)
-        known, penalty = torch.ones(len(features)), float(features.square().sum(1).mean()) / 2
-        shape = (len(features), outputs) if target.ndim == 2 or isinstance(self, ChoiceHead) else (len(features),)
-
-        def lost() -> Tensor:
-            found = self.loss((F.linear(features, weight) + bias).reshape(shape), target, known)
-            loss: Tensor = (found.total + penalty * weight.square().sum()) / max(found.count, 1.0)
-            return loss
-
-        with torch.enable_grad():
-            search = torch.optim.LBFGS(
-                [weight.requires_grad_(), bias.requires_grad_()], max_iter=LINEAR_STEPS, line_search_fn="strong_wolfe"
-            )
-
-            def step() -> Tensor:
-                search.zero_grad()
-                loss = lost()
-                loss.backward()  # type: ignore[no-untyped-call]
-                return loss
-
-            search.step(step)  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            if bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
-                beside.alone.weight.copy_(weight)
-                self.intercept.copy_(bias.reshape(self.intercept.shape))
-
-    @property
-    def intercept(self) -> Tensor:
-        """(C) what is added to the logits of every row."""
-        raise NotImplementedError
+        """Start what reads numbers beside the text from (N, F) numbers of N labelled rows, where there is such a part."""
 
     def inherit(self, other: Head) -> int:  # noqa: ARG002  (a head without labels or numbers takes nothing over)
         """Take over what another head, over the same pooled vectors, knows of the same labels; returns of how many."""
@@ -114,7 +76,7 @@ class Head(nn.Module, ABC):
 class Beside(nn.Module):
     """(B, D) and (B, F) -> (B, C): what numbers beside the text add to the logits, by themselves and together with the text.
 
-    It is made to add nothing, so that a head begins with what the backbone knows; ``Head.begin_beside`` then lets what numbers say alone
+    It is made to add nothing, so that a head begins with what the backbone knows; ``begin_beside`` then lets what numbers say alone
     begin from a linear model of them.
     """
 
@@ -137,7 +99,56 @@ class Beside(nn.Module):
         return added
 
 
-class ChoiceHead(Head):
+class Deciding(Head):
+    """What choices, labels and scores share: logits of the pooled vector, and numbers beside the text that may add to them."""
+
+    beside: Beside | None
+
+    @property
+    @abstractmethod
+    def intercept(self) -> Tensor:
+        """(C) what is added to the logits of every row."""
+
+    def with_numbers(self, logits: Tensor, states: States) -> Tensor:
+        """(B, C) logits of the text, and what the numbers beside it add."""
+        return logits if self.beside is None else logits + self.beside(states)
+
+    def begin_beside(self, features: Tensor, target: Tensor) -> None:
+        """Start the numbers beside the text, (N, F) of N rows, where a linear model of them alone would end.
+
+        A ridge-penalised (multinomial) logistic or least-squares fit, the penalty of scikit-learn's default for rows of length one
+        (C = 1), by L-BFGS. The recipe's few small steps would never get that far, and the text need only say what numbers cannot.
+        """
+        if self.beside is None or not len(features):
+            return
+        weight, bias = torch.zeros_like(self.beside.alone.weight), self.intercept.detach().clone()
+        known, penalty = torch.ones(len(features)), float(features.square().sum(1).mean()) / 2
+
+        def lost() -> Tensor:
+            logits = F.linear(features, weight, bias)
+            found = self.loss(logits.view_as(target) if target.is_floating_point() else logits, target, known)
+            loss: Tensor = (found.total + penalty * weight.square().sum()) / max(found.count, 1.0)
+            return loss
+
+        with torch.enable_grad():
+            search = torch.optim.LBFGS(
+                [weight.requires_grad_(), bias.requires_grad_()], max_iter=LINEAR_STEPS, line_search_fn="strong_wolfe"
+            )
+
+            def step() -> Tensor:
+                search.zero_grad()
+                loss = lost()
+                loss.backward()  # type: ignore[no-untyped-call]
+                return loss
+
+            search.step(step)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            if bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+                self.beside.alone.weight.copy_(weight)
+                self.intercept.copy_(bias)
+
+
+class ChoiceHead(Deciding):
     """(B, D) -> (B, C): how near a row's direction is to each label's, times a learnt sharpness.
 
     Directions instead of lengths: a row that is like none of the labels has small logits for all of
@@ -164,7 +175,7 @@ class ChoiceHead(Head):
         """Logits (B, C)."""
         row, label = F.normalize(states.pooled.float(), dim=-1), F.normalize(self.weight, dim=-1)
         logits: Tensor = self.scale * F.linear(row, label) + self.bias
-        return logits if self.beside is None else logits + self.beside(states)
+        return self.with_numbers(logits, states)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:
@@ -193,7 +204,7 @@ class ChoiceHead(Head):
         return Tally((each * kept).sum(), float(kept.sum()))
 
 
-class LabelsHead(Head):
+class LabelsHead(Deciding):
     """(B, D) -> (B, C): a linear function of a row's direction for each label."""
 
     def __init__(self, spec: Labels, width: int) -> None:
@@ -212,7 +223,7 @@ class LabelsHead(Head):
     def forward(self, states: States) -> Tensor:
         """Logits (B, C)."""
         logits: Tensor = self.out(_of_unit_entries(states.pooled))
-        return logits if self.beside is None else logits + self.beside(states)
+        return self.with_numbers(logits, states)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (shares need no rows)
@@ -239,7 +250,7 @@ class LabelsHead(Head):
         return Tally((each * kept).sum(), float(kept.sum()))
 
 
-class ScoreHead(Head):
+class ScoreHead(Deciding):
     """(B, D) -> (B): a linear function of a row's direction."""
 
     def __init__(self, spec: Score, width: int) -> None:
@@ -258,7 +269,7 @@ class ScoreHead(Head):
     def forward(self, states: States) -> Tensor:
         """(B): a logit, or a number on the range scaled to [0, 1] (not clamped)."""
         logit: Tensor = self.out(_of_unit_entries(states.pooled))
-        return (logit if self.beside is None else logit + self.beside(states)).squeeze(-1)
+        return self.with_numbers(logit, states).squeeze(-1)
 
     @torch.no_grad()
     def begin(self, pooled: Tensor, target: Tensor) -> None:  # noqa: ARG002  (a mean needs no rows)

@@ -33,28 +33,27 @@ def heads_from_features(
     for name, head in network.heads.items():
         if not isinstance(head, Head) or name not in targets or not head.pools:
             continue
-        if not head.begins_from_rows:
-            known = torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows]))
-            head.begin(torch.empty(0, network.backbone.width), known)
-            _beside(head, tokens, known)
-            continue
-        rows = _sample(targets[name][:train_rows])
-        pooled = torch.empty(len(rows), network.backbone.width)
-        order = np.argsort(tokens.lengths[rows], kind="stable").astype(np.int64)
-        for places in cut_batches(order, tokens.lengths[rows], 1024, FILL_TOKENS):
-            batch = tokens.batch(rows[places], network.backbone.tokenizer.pad)
-            with autocast(config.precision or "fp32"):
-                states = network.states(batch, None if trunk is None else trunk.hidden(batch))
-            pooled[torch.from_numpy(places)] = states.pooled.float()
-        head.begin(pooled, torch.from_numpy(np.ascontiguousarray(targets[name][rows])))
-        _beside(head, tokens, torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows])))
+        target = torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows]))
+        if head.begins_from_rows:
+            rows = _sample(targets[name][:train_rows])
+            head.begin(_pooled(network, tokens, rows, trunk, config), target[torch.from_numpy(rows)])
+        else:
+            head.begin(torch.empty(0, network.backbone.width), target)
+        if tokens.features is not None:
+            count = min(len(target), ROWS_BESIDE)
+            head.begin_beside(torch.from_numpy(tokens.features[:count]), target[:count])
 
 
-def _beside(head: Head, tokens: Tokens, target: torch.Tensor) -> None:
-    """What numbers beside the text say by themselves; ``target`` is that of the first rows of ``tokens``."""
-    if tokens.features is not None:
-        count = min(len(target), ROWS_BESIDE)
-        head.begin_beside(torch.from_numpy(tokens.features[:count]), target[:count])
+def _pooled(network: Network, tokens: Tokens, rows: npt.NDArray[np.int64], trunk: Trunk | None, config: FitConfig) -> torch.Tensor:
+    """(N, D) pooled vectors of N rows, in their order."""
+    pooled = torch.empty(len(rows), network.backbone.width)
+    order = np.argsort(tokens.lengths[rows], kind="stable").astype(np.int64)
+    for places in cut_batches(order, tokens.lengths[rows], 1024, FILL_TOKENS):
+        batch = tokens.batch(rows[places], network.backbone.tokenizer.pad)
+        with autocast(config.precision or "fp32"):
+            states = network.states(batch, None if trunk is None else trunk.hidden(batch))
+        pooled[torch.from_numpy(places)] = states.pooled.float()
+    return pooled
 
 
 def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

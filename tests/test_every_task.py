@@ -55,7 +55,7 @@ def bundle(name, fresh):
     backbone = fresh("bert", 24)
     torch.manual_seed(0)
     network = Network(backbone, tasks.get(name).heads(FITTED[name]), attach(backbone, AdapterConfig(), name)).eval()
-    part = TaskPart(network, "full", FITTED[name].saved())
+    part = TaskPart(network, "full", FITTED[name].saved(), name)
     return Bundle(Contents(backbone, True, {name: part}, {}, {}, "# card\n"))
 
 
@@ -188,7 +188,7 @@ def calibrated(name, bundle, tmp_path_factory):
     for kind in ("temperature", "platt", "isotonic"):
         asked = FITTED[name].model_copy(update={"words": {**FITTED[name].words, "calibration": kind}})
         fitted = task.choose(scores, targets, asked)
-        new = TaskPart(part.network, part.method, fitted.model_dump_json())
+        new = TaskPart(part.network, part.method, fitted.model_dump_json(), part.adapter)
         one = Bundle(Contents(bundle.contents.backbone, True, {name: new}, {}, {}, "# card\n"))
         found[kind] = (one, one.save(tmp_path_factory.mktemp(kind) / "bundle"), fitted)
     return found

@@ -69,8 +69,8 @@ def train(
         for name, found in said.get("metrics", {}).items()
     ]
     first = config.tasks[:1] if len(bundle.tasks) > 1 else ()
-    folders = [out / "run" / task for task in config.tasks] if first else [out / "run"]
-    reports = [f"report: {folder / 'report.html'}" for folder in folders]
+    named = config.tasks if first else ("run",)
+    reports = [f"report: {path}" for path in sorted((out / "run").rglob("report.html")) if path.parent.name in named]
     text = "\n".join([*(["on validation rows:", *lines] if lines else []), f"bundle: {out}", *reports])
     show({"bundle": str(out), "metrics": dict(bundle.metrics)}, text, as_json, typed("evaluate", out, *first, *where))
 

@@ -35,7 +35,7 @@ class AdapterConfig(Config):
     the heads alone."""
     layers: int | None = None
     """How many top layers learn, at least 1; None = half of them when rows are few, else the share that the
-    task says (a third; all for ``sentiment``); ``head``: none, ``prefix``: all."""
+    task says (a third; five sixths for ``intent``, all for ``sentiment``); ``head``: none, ``prefix``: all."""
     r: int = pydantic.Field(default=16, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = 32.0
@@ -155,6 +155,36 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
     elif config.method == "bottleneck":
         bottleneck.add(backbone, config, name, cut)
     return cut
+
+
+def attach_pairs(backbone: Backbone, config: AdapterConfig, shared: str, own: Sequence[str]) -> int:
+    """One LoRA adapter for all and one for each of ``own``, all of them learning; ``activate`` says which two answer. Returns the cut.
+
+    Raises:
+        ConfigError: the method is another, or its updates cannot be added.
+    """
+    if config.method != "lora" or config.use_dora:
+        seen = "use_dora=true" if config.method == "lora" else f"method={config.method}"
+        raise ConfigError(
+            f"`sharing`=both adds two LoRA adapters, which {seen} does not allow; set method=lora use_dora=false, or sharing=shared"
+        )
+    cut = attach(backbone, config, shared)
+    for name in own:
+        peft_kinds.add_lora(backbone, config, name, cut)
+    peft_kinds.learn(backbone, (shared, *own))
+    return cut
+
+
+def activate(backbone: Backbone, names: Sequence[str]) -> None:
+    """Let several adapters of ``attach_pairs`` answer together."""
+    peft_kinds.activate(backbone, names)
+
+
+def fold_pairs(backbone: Backbone, shared: str, own: Mapping[str, str]) -> None:
+    """Learning is over: for each name of ``own`` the shared and its own adapter become one LoRA adapter of twice the rank."""
+    for name, apart in own.items():
+        peft_kinds.sum_up(backbone, (shared, apart), name)
+    peft_kinds.drop(backbone, (shared, *own.values()))
 
 
 def _set_dropout(learning: Sequence[nn.Module], share: float) -> None:

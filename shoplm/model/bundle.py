@@ -5,7 +5,8 @@
       README.md              the model card
       tokenizer.json
       backbone/              only if its weights changed; otherwise config.json pins the original by digest
-      adapters/<task>/       adapter_config.json + adapter_model.safetensors, as plain ``peft`` loads them (bottlenecks: our own)
+      adapters/<name>/       adapter_config.json + adapter_model.safetensors, as plain ``peft`` loads them (bottlenecks: our own);
+                             a task's name, or ``shared`` for the tasks that have one in common
       heads/<task>.safetensors
       fitted/<task>.json
       metrics.json
@@ -45,6 +46,8 @@ class TaskPart:
     method: adapters.Method
     fitted: str
     """JSON: the task's ``Fitted``."""
+    adapter: str
+    """The adapter that answers: the task's own, called as the task, or one that several tasks share."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ def _fill(contents: Contents, place: Path) -> None:
         "max_length": backbone.tokenizer.config.max_length,
         "pad": backbone.tokenizer.pad,
         "tokenizer_digest": backbone.tokenizer.digest,
-        "tasks": {name: {"method": part.method, "cut": part.network.cut, "heads": heads[name]} for name, part in contents.tasks.items()},
+        "tasks": {
+            name: {"method": part.method, "adapter": part.adapter, "cut": part.network.cut, "heads": heads[name]}
+            for name, part in contents.tasks.items()
+        },
         "id2label": {str(at): label for at, label in enumerate(labels)},
         "label2id": {label: at for at, label in enumerate(labels)},
         "facts": dict(contents.facts),
@@ -101,7 +107,8 @@ def _fill(contents: Contents, place: Path) -> None:
             {key: tensor.contiguous() for key, tensor in part.network.heads.state_dict().items()}, place / "heads" / f"{name}.safetensors"
         )
         (place / "fitted" / f"{name}.json").write_text(part.fitted, "utf-8")
-        adapters.save(backbone, place / "adapters" / name, name, part.method)
+    for adapter, method in {part.adapter: part.method for part in contents.tasks.values()}.items():
+        adapters.save(backbone, place / "adapters" / adapter, adapter, method)
 
 
 def _first_labels(contents: Contents) -> tuple[str, ...]:
@@ -151,16 +158,18 @@ def read(place: Path) -> Contents:
         )
         if backbone.tokenizer.digest != config["tokenizer_digest"]:
             backbone.tokenizer = backbone.tokenizer.replaced(words, int(config["pad"]))
-        parts = {}
+        parts: dict[str, TaskPart] = {}
         for name, said in config["tasks"].items():
             specs: dict[str, HeadSpec] = {head: from_plain(values, f"{place}/config.json") for head, values in said["heads"].items()}
             if said["method"] not in adapters.METHODS:
                 raise BundleError(f"{place}/config.json: method `{said['method']}`; {did_you_mean(str(said['method']), adapters.METHODS)}")
-            adapters.load(backbone, place / "adapters" / name, name, said["method"])
+            adapter = str(said.get("adapter", name))  # bundles older than shared adapters do not say
+            if adapter not in {part.adapter for part in parts.values()}:
+                adapters.load(backbone, place / "adapters" / adapter, adapter, said["method"])
             network = Network(backbone, specs, int(said["cut"]))
             _load_heads(network, place / "heads" / f"{name}.safetensors")
             network.eval()
-            parts[name] = TaskPart(network, said["method"], (place / "fitted" / f"{name}.json").read_text("utf-8"))
+            parts[name] = TaskPart(network, said["method"], (place / "fitted" / f"{name}.json").read_text("utf-8"), adapter)
         metrics = json.loads((place / "metrics.json").read_text("utf-8"))
         card = (place / "README.md").read_text("utf-8")
     except (KeyError, TypeError, OSError) as error:

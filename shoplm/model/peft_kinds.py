@@ -210,21 +210,62 @@ def _fold_ranks(backbone: Backbone, name: str) -> None:
             kept = kept if len(kept) else torch.zeros(1, dtype=torch.long)  # a rank of 0 is no LoRA: one row of zeros
             down, up = module.lora_A[name].detach() * value * scale, module.lora_B[name].detach()
             factors[path] = down[kept].clone(), up[:, kept].clone()
+    with _peft():
+        backbone.model = model.unload()
+    _take_back(backbone)
+    _add_factors(backbone, name, factors, "adalora")
+
+
+def _add_factors(backbone: Backbone, name: str, factors: Mapping[str, tuple[Tensor, Tensor]], method: str) -> None:
+    """A LoRA adapter whose update of a layer is the product of its two factors, (r, in) and (out, r), unscaled."""
+    sizes = {path: len(down) for path, (down, _) in factors.items()}
     with _peft() as peft:
-        sizes = {path: len(down) for path, (down, _) in factors.items()}
         config = peft.LoraConfig(
             r=max(sizes.values()), lora_alpha=max(sizes.values()), target_modules=list(factors), rank_pattern=sizes,
             alpha_pattern=dict(sizes), **_common(peft, backbone),
         )  # fmt: skip
-        backbone.model = model.unload()
-    _take_back(backbone)
-    _add(backbone, config, name, "adalora")
+    _add(backbone, config, name, method)
     now: Any = backbone.model
     with torch.no_grad():
         for path, (down, up) in factors.items():
             module = now.base_model.model.get_submodule(path)
             module.lora_A[name].weight.copy_(down)
             module.lora_B[name].weight.copy_(up)
+
+
+def activate(backbone: Backbone, names: Sequence[str]) -> None:
+    """Let several LoRA adapters answer together, their updates added; unlike ``choose`` it leaves alone what learns."""
+    for _, module in _lora_layers(backbone):
+        module._active_adapter = list(names)
+
+
+def learn(backbone: Backbone, names: Sequence[str]) -> None:
+    """Let several LoRA adapters learn; ``peft`` lets only the newest."""
+    for name, parameter in backbone.model.named_parameters():
+        if "lora_" in name and set(names) & set(name.split(".")):
+            parameter.requires_grad_(True)
+
+
+def sum_up(backbone: Backbone, names: Sequence[str], name: str) -> None:
+    """A LoRA adapter ``name`` whose update is the sum of those of ``names``: their factors end to end."""
+    factors = {}
+    for path, module in _lora_layers(backbone):
+        downs = [module.lora_A[one].weight.detach() * float(module.scaling[one]) for one in names]
+        factors[path] = torch.cat(downs), torch.cat([module.lora_B[one].weight.detach() for one in names], 1)
+    _add_factors(backbone, name, factors, "lora")
+
+
+def drop(backbone: Backbone, names: Sequence[str]) -> None:
+    """Take adapters off the model."""
+    model: Any = backbone.model
+    for name in names:
+        model.delete_adapter(name)
+
+
+def _lora_layers(backbone: Backbone) -> list[tuple[str, Any]]:
+    """The layers that have LoRA factors, by their path in the backbone's own model."""
+    model: Any = backbone.model
+    return [(path, module) for path, module in model.base_model.model.named_modules() if hasattr(module, "lora_A")]
 
 
 def _set_aside(backbone: Backbone) -> None:

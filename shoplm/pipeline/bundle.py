@@ -162,7 +162,7 @@ class Bundle:
     def read(self, name: str, tokens: Tokens) -> Scores:
         """What the heads say about token sequences, in their order."""
         part = self.contents.tasks[name]
-        adapters.choose(self.contents.backbone, name, part.method)
+        adapters.choose(self.contents.backbone, part.adapter, part.method)
         return run(part.network, tokens, self.precision)
 
     def evaluate(self, rows: Any = None, *, task: str | None = None, split: str = "test", **options: Any) -> Any:

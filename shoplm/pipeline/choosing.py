@@ -37,21 +37,27 @@ def validate(study: Study, state: loop.State, best: Best, epoch: int) -> dict[st
     Raises:
         DivergedError: the answers are no numbers any more.
     """
+    with checkpoint.answering(study.network, state) as weights:
+        value, found = judged(study) if len(study.lesson.valid_rows) else (float(epoch), {})
+    best.consider(value, epoch, weights, study.config.fit.keep if found else "last")
+    return found
+
+
+def judged(study: Study) -> tuple[float, dict[str, float]]:
+    """How good the weights that the network holds are on the rows to choose by: by the task's own measure, higher is better; and ``valid_<metric>``.
+
+    Raises:
+        DivergedError: the answers are no numbers any more.
+    """
     lesson = study.lesson
-    with checkpoint.answering(study.network, state) as judged:
-        if not len(lesson.valid_rows):
-            best.consider(float(epoch), epoch, judged, "last")
-            return {}
-        answer = lesson.task.answer(_scores(study, lesson.valid_rows), lesson.fitted)
+    answer = lesson.task.answer(_scores(study, lesson.valid_rows), lesson.fitted)
     judge_by, metrics = lesson.task.judge_by, lesson.task.metrics_of(lesson.fitted)
     found = {
         f"valid_{name}": metrics[name].point(lesson.valid_targets, answer.values)
         for name in dict.fromkeys(["accuracy", judge_by])
         if name in metrics
     }
-    value = found[f"valid_{judge_by}"] if metrics[judge_by].higher_is_better else -found[f"valid_{judge_by}"]
-    best.consider(value, epoch, judged, study.config.fit.keep)
-    return found
+    return found[f"valid_{judge_by}"] * (1 if metrics[judge_by].higher_is_better else -1), found
 
 
 def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitted, Judgement | None]:
@@ -67,13 +73,7 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
     """
     lesson = study.lesson
     if len(lesson.valid_rows):
-        scores = _scores(study, lesson.valid_rows)
-        fitted = lesson.task.choose(scores, lesson.valid_targets, lesson.fitted)
-        values = lesson.task.answer(scores, fitted).values
-        judge = judge_of(lesson.task.metrics_of(fitted), values, known(lesson.valid_targets))
-        judge.update(lesson.valid_targets, values)
-        _say(study, fitted)
-        return fitted, judge.result()
+        return calibrated(study)
     kept, aside = lesson.parted()
     if lesson.train > FEW or not len(aside):
         study.progress.say("no validation rows: the last weights are kept and probabilities are not calibrated")
@@ -87,6 +87,18 @@ def settle(study: Study, plan: Plan, begin: Mapping[str, Tensor]) -> tuple[Fitte
     fitted = lesson.task.choose(scores, {name: column[aside] for name, column in lesson.targets.items()}, lesson.fitted)
     _say(study, fitted)
     return fitted, None
+
+
+def calibrated(study: Study) -> tuple[Fitted, Judgement]:
+    """Thresholds and calibration from the rows to choose by, and what they say of the weights that answer."""
+    lesson = study.lesson
+    scores = _scores(study, lesson.valid_rows)
+    fitted = lesson.task.choose(scores, lesson.valid_targets, lesson.fitted)
+    values = lesson.task.answer(scores, fitted).values
+    judge = judge_of(lesson.task.metrics_of(fitted), values, known(lesson.valid_targets))
+    judge.update(lesson.valid_targets, values)
+    _say(study, fitted)
+    return fitted, judge.result()
 
 
 def _say(study: Study, fitted: Fitted) -> None:

@@ -20,6 +20,7 @@ from shoplm.model.adapters import AdapterConfig, Method, refuse_ignored
 from shoplm.text.tokenize import TextConfig
 from shoplm.train.contrast import ContrastConfig
 from shoplm.train.loop import FitConfig
+from shoplm.train.mixture import MixtureConfig
 
 
 class RunConfig(Config):
@@ -38,6 +39,7 @@ class RunConfig(Config):
     adapter: AdapterConfig = AdapterConfig()
     fit: FitConfig = FitConfig()
     contrast: ContrastConfig = ContrastConfig()
+    mixture: MixtureConfig = MixtureConfig()
     split: SplitConfig = SplitConfig()
     task: Mapping[str, Any] = {}
     """Settings of the tasks themselves, such as ``target``."""
@@ -80,9 +82,18 @@ class RunConfig(Config):
         follows = (config.start or config.into) and "method" not in config.adapter.model_fields_set
         if not follows:  # else the method is that of the bundle, which says itself what it ignores
             refuse_ignored(config.adapter)
-        if config.adapter.method == "full" and len(chosen) > 1 and config.into is None:
+        if len(chosen) == 1 and config.mixture != MixtureConfig():
             raise ConfigError(
-                "several tasks share one backbone, so `method=full` cannot train them one after another; use method=lora or method=head, or one --out each"
+                f"`sharing`={config.mixture.sharing}: one task shares with none; name several, or leave sharing and mixing_temperature out"
+            )
+        if config.adapter.method == "head" and config.mixture.sharing != "own":
+            raise ConfigError(
+                f"`sharing`={config.mixture.sharing} with method=head: nothing else learns, and each task has heads of its own; leave sharing out"
+            )
+        if config.adapter.method == "full" and len(chosen) > 1 and config.into is None and config.mixture.sharing == "own":
+            raise ConfigError(
+                "several tasks share one backbone, so `method=full` cannot train them one after another; use sharing=shared to train them "
+                "together, method=lora or method=head, or one --out each"
             )
         return config
 
@@ -101,6 +112,7 @@ GROUPS: Mapping[str, type[Config]] = {
     "adapter": AdapterConfig,
     "fit": FitConfig,
     "contrast": ContrastConfig,
+    "mixture": MixtureConfig,
     "split": SplitConfig,
 }
 

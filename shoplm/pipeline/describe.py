@@ -99,7 +99,7 @@ def card(backbone: str, pooling: Pooling, config: RunConfig, metrics: Mapping[st
     lines += ["", "```", "shoplm predict BUNDLE TASK --text '…'", "shoplm evaluate BUNDLE --data FILE", "```", ""]
     if config.adapter.method in PEFT:
         lines += [
-            "The folder `adapters/<task>` is a plain `peft` adapter of the base model; `heads/<task>.safetensors` holds the head:",
+            "Each folder in `adapters/` is a plain `peft` adapter of the base model; `heads/<task>.safetensors` holds the head:",
             f"with x {POOLED[pooling]}, divided by its length, and w a row of",
             "`<head>.weight`, divided by its length, the logit is `<head>.scale` · x·w + `<head>.bias`.",
             "",
@@ -131,7 +131,7 @@ def training_report(
         findings.append(Finding("warning", "split", "", "", text, "", prepared.crossing))
     if prepared.repeats:
         findings.append(Finding("warning", "repeats", "", "", str(prepared.repeats), prepared.repeats.FIX))
-    place = folder.parent if folder.name == "run" else folder.parent.parent  # of a task among several
+    place = next(parent for parent in (folder, *folder.parents) if parent.name == "run").parent
     report = Report(
         title=f"{task}: trained",
         verdict="" if judgement is None else f"On {judgement.rows:,} validation rows.",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shoplm.model.network import Network
+from torch import nn
+
 from shoplm.pipeline import resuming
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course
@@ -43,7 +44,7 @@ class Way:
         return self.fit.patience is not None and course.best.stale >= self.fit.patience
 
 
-def drive(way: Way, network: Network, source: loop.Source, plan: Steps, state: loop.State, course: Course) -> None:
+def drive(way: Way, network: nn.Module, source: loop.Source, plan: Steps, state: loop.State, course: Course) -> None:
     """Learn to the end of the plan or of patience; every epoch is judged, said and saved.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +34,14 @@ class Learnt:
     fitted: Fitted
     judgement: Judgement | None
     course: Course
+    adapter: str
+    """Under which name the backbone holds what it learnt."""
 
     @property
     def part(self) -> TaskPart:
         """What goes into the bundle."""
         self.study.network.eval()
-        return TaskPart(self.study.network, self.study.config.adapter.method, self.fitted.saved())
+        return TaskPart(self.study.network, self.study.config.adapter.method, self.fitted.saved(), self.adapter)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -61,9 +62,7 @@ class Learnt:
         """After the bundle is written: the report, and what a finished run no longer needs goes."""
         folder, lesson = self.study.journal.folder, self.study.lesson
         describe.training_report(folder, lesson.name, self.judgement, self.fitted, lesson.prepared, self.facts, self.course.history)
-        for name in ("checkpoints", "cache"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / "unfinished").unlink(missing_ok=True)
+        resuming.tidy(folder)
 
 
 def learn(
@@ -134,7 +133,7 @@ def work(study: Study, *, resumed: bool) -> Learnt:
         checkpoint.restore(study.network, course.best.weights)
     fitted, judgement = choosing.settle(study, plan, begin)
     adapters.fold(study.network.backbone, lesson.name, study.config.adapter.method)
-    return Learnt(study, fitted, judgement, course)
+    return Learnt(study, fitted, judgement, course, lesson.name)
 
 
 def _facts(study: Study, learning: int) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from shoplm.config import Config
 from shoplm.errors import ConfigError, DataError
-from shoplm.model.network import Network
 from shoplm.tally import Tally
 from shoplm.train import checkpoint, loop
 
@@ -103,7 +102,14 @@ def left(folder: Path) -> str:
     return f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been written yet"
 
 
-def save(folder: Path, network: Network, state: loop.State, course: Course) -> None:
+def tidy(folder: Path) -> None:
+    """Of a run that has come to its end, what only a run still going needs."""
+    for name in ("checkpoints", "cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "unfinished").unlink(missing_ok=True)
+
+
+def save(folder: Path, network: nn.Module, state: loop.State, course: Course) -> None:
     """Write the checkpoint of a run folder.
 
     Raises:
@@ -118,7 +124,7 @@ def save(folder: Path, network: Network, state: loop.State, course: Course) -> N
     checkpoint.save(folder / "checkpoints", network, state, best.weights or {}, facts)
 
 
-def restored(folder: Path, network: Network, state: loop.State) -> Course:
+def restored(folder: Path, network: nn.Module, state: loop.State) -> Course:
     """Put the checkpoint of a run folder back into ``network`` and ``state``.
 
     Raises:

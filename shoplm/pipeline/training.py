@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, ResourceError
 from shoplm.model import bundle as files
 from shoplm.model import folder
-from shoplm.model.backbone import load_backbone
+from shoplm.model.backbone import Backbone, load_backbone
 from shoplm.model.bundle import Contents
 from shoplm.pipeline import describe, transfer
 from shoplm.pipeline.bundle import Bundle, load, source_of
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.learning import Learnt, learn
-from shoplm.pipeline.lesson import lesson_of
+from shoplm.pipeline.lesson import Lesson, lesson_of
 from shoplm.pipeline.prepare import origin
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.resuming import Unfinished, refuse_to_lose
+from shoplm.pipeline.together import Together, learn_together, ways_of
 from shoplm.train import checkpoint
 
 
@@ -91,35 +92,61 @@ def train(
         waiting.say(f"{out}: this run has ended already, nothing to resume")
         return load(out)
     host, ancestor, config = _taken_over(config)
-    backbone = host.backbone if host else ancestor.backbone(config) if ancestor else None
-    learnt: dict[str, Learnt] = {}
-    with nothing_half_written(out):
+    with nothing_half_written(out), contextlib.ExitStack() as opened:
+        backbone = host.backbone if host else ancestor.backbone(config) if ancestor else load_backbone(config.backbone, config.text)
+        lessons = []
         for name in config.tasks:
-            task = tasks.get(name)
-            with origin(task, shop, data, mapping, waiting) as source:
-                backbone = backbone or load_backbone(config.backbone, config.text)
-                lesson = lesson_of(name, task, source.view, config, backbone.tokenizer, waiting)
-                before = transfer.answers(host, lesson.tokens) if host else {}
-                run_folder = out / "run" if len(config.tasks) == 1 and not host else out / "run" / name
-                learnt[name] = learn(lesson, config, backbone, run_folder, unfinished, waiting, ancestor)
-                for line in transfer.forgotten(before, transfer.answers(host, lesson.tokens)) if host else ():
-                    waiting.say(line)
-        assert backbone is not None
-        metrics = {**(host.metrics if host else {}), **{name: found.metrics for name, found in learnt.items()}}
-        facts = {**(host.facts if host else {}), **{name: found.facts for name, found in learnt.items()}}
+            source = opened.enter_context(origin(tasks.get(name), shop, data, mapping, waiting))
+            lessons.append(lesson_of(name, tasks.get(name), source.view, config, backbone.tokenizer, waiting))
+        run_folder, found = out / "run", []
+        for way in (ways := ways_of(config)):
+            folder_of_way = run_folder / way if len(ways) > 1 else run_folder
+            if way == "own":
+                learnt = _one_by_one(lessons, config, backbone, folder_of_way, unfinished, waiting, host, ancestor)
+                found.append(Together(way, backbone, learnt, folder_of_way))
+            else:
+                found.append(learn_together(lessons, config, backbone, folder_of_way, unfinished, waiting, way))
+            if way != ways[-1]:
+                backbone = load_backbone(config.backbone, config.text)
+        best = max(found, key=lambda ended: ended.value)
+        if len(found) > 1:
+            scores = ", ".join(f"{ended.sharing} {ended.value:.4f}" for ended in found)
+            waiting.say(f"sharing: {scores} (validation, mean over the tasks); `{best.sharing}` answers")
+        metrics = {**(host.metrics if host else {}), **{name: ended.metrics for name, ended in best.learnt.items()}}
+        facts = {**(host.facts if host else {}), **{name: ended.facts for name, ended in best.learnt.items()}}
         contents = Contents(
-            backbone=backbone,
+            backbone=best.backbone,
             changed=config.adapter.method == "full" or (ancestor is not None and ancestor.contents.changed),
-            tasks={**(host.tasks if host else {}), **{name: found.part for name, found in learnt.items()}},
+            tasks={**(host.tasks if host else {}), **{name: ended.part for name, ended in best.learnt.items()}},
             facts=facts,
             metrics=metrics,
             card=describe.card(backbone.name, backbone.pooling, config, metrics, facts),
         )
         files.write(contents, out)
-    for found in learnt.values():
-        found.end()
+        best.end(found)
     waiting.say(f"trained in {time.perf_counter() - begin:.1f} s")
     return Bundle(contents, out)
+
+
+def _one_by_one(
+    lessons: Sequence[Lesson],
+    config: RunConfig,
+    backbone: Backbone,
+    folder: Path,
+    unfinished: Unfinished,
+    progress: Progress,
+    host: Contents | None,
+    ancestor: transfer.Ancestor | None,
+) -> dict[str, Learnt]:
+    """Each lesson with an adapter of its own; what a host's tasks answer is compared before and after."""
+    learnt = {}
+    for lesson in lessons:
+        before = transfer.answers(host, lesson.tokens) if host else {}
+        place = folder if len(lessons) == 1 and not host else folder / lesson.name
+        learnt[lesson.name] = learn(lesson, config, backbone, place, unfinished, progress, ancestor)
+        for line in transfer.forgotten(before, transfer.answers(host, lesson.tokens)) if host else ():
+            progress.say(line)
+    return learnt
 
 
 def _taken_over(config: RunConfig) -> tuple[Contents | None, transfer.Ancestor | None, RunConfig]:
@@ -130,6 +157,10 @@ def _taken_over(config: RunConfig) -> tuple[Contents | None, transfer.Ancestor |
     """
     if config.into is not None and config.start is not None:
         raise ConfigError("--into and --from: a task beside others keeps their backbone as it is; give one of the two")
+    if config.into is not None and config.mixture.sharing != "own":
+        raise ConfigError(
+            f"`sharing`={config.mixture.sharing}: what --into {config.into} holds stays as it is; leave sharing out, or train all of them together"
+        )
     if config.into is not None:
         return (found := transfer.host(Path(config.into), config))[0], None, found[1]
     if config.start is None:

@@ -66,7 +66,7 @@ class Ancestor:
         """
         if self.part.method not in adapters.KEPT:
             return
-        given = {_renamed(path, self.task, name): tensor for path, tensor in self.part.network.backbone.named_parameters()}
+        given = {_renamed(path, self.part.adapter, name): tensor for path, tensor in self.part.network.backbone.named_parameters()}
         for path, tensor in adapters.trainable(network.backbone).items():
             if path not in given or given[path].shape != tensor.shape:
                 raise ConfigError(

@@ -44,6 +44,7 @@ class Intent(Task):
     subject = "chats"
     needs = ("chats",)
     reads = ("content",)
+    learning_share = 5 / 6
     fields: ClassVar[Mapping[str, str]] = {
         "text": "content",
         "utterance": "content",

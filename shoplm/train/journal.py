@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,15 @@ class Journal:
         except OSError as error:
             raise ResourceError(f"{self.steps_path}: cannot be written ({error.strerror}); free space or choose another --out") from None
         self._lines.clear()
+
+    def follow(self, other: Journal, task: str, history: Sequence[Mapping[str, Any]]) -> None:
+        """The steps that one task had in a journal of several, and its epochs.
+
+        Raises:
+            ResourceError: the folder cannot be written.
+        """
+        own = [*(line for line in other.lines() if line.get("task") == task), *history]
+        write_text(self.steps_path, "".join(json.dumps(line) + "\n" for line in own))
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """What the file says; a last line torn by a kill is left out."""

@@ -67,6 +67,10 @@ MICRO_TOKENS = 8192
 square of a row's length, so a batch of the longest rows alone would need several times the memory of all others."""
 
 
+HEADS = ("heads.", "networks.")
+"""How the names of head weights begin: in one task's model, and in one of several tasks, whose backbone is named apart from their networks."""
+
+
 class Learner(Protocol):
     """What can be fitted."""
 
@@ -151,7 +155,7 @@ def start(model: nn.Module, config: FitConfig, regularizer: Regularizer | None =
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("heads."), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((name.startswith(HEADS), parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ConfigError("nothing learns with these settings; choose another `method`")
     listed: list[dict[str, Any]] = [

@@ -147,7 +147,7 @@ def test_every_method_on_every_kind_survives_the_disk_with_the_same_logits(fresh
     unfolded = run(network, tokens_of(backbone), "fp32").values
     adapters.fold(backbone, "toy", method)
     before = run(network, tokens_of(backbone), "fp32").values
-    read = kept(tmp_path / "bundle", backbone, {"toy": TaskPart(network, method, "{}")}, method)
+    read = kept(tmp_path / "bundle", backbone, {"toy": TaskPart(network, method, "{}", "toy")}, method)
     again = run(read.tasks["toy"].network, tokens_of(read.backbone), "fp32").values
     for head, values in before.items():
         np.testing.assert_allclose(values, unfolded[head], rtol=0, atol=1e-5)  # folding only multiplies factors out, in float32
@@ -172,7 +172,7 @@ def test_a_folder_of_peft_s_kinds_loads_with_plain_peft_and_the_card_s_formula_g
     backbone = fresh("bert")
     network = three_steps(network_of(backbone, tiny(method, layers=2, **options)))
     ours = run(network, tokens_of(backbone), "fp32")["label"]
-    kept(tmp_path / "bundle", backbone, {"toy": TaskPart(network, method, "{}")}, method)
+    kept(tmp_path / "bundle", backbone, {"toy": TaskPart(network, method, "{}", "toy")}, method)
 
     base = transformers.AutoModel.from_pretrained(backbone_folders["bert"], dtype=torch.float32)
     plain = peft.PeftModel.from_pretrained(base, str(tmp_path / "bundle" / "adapters" / "toy")).eval()
@@ -200,7 +200,7 @@ def test_two_tasks_in_one_bundle_do_not_disturb_each_other(fresh, tmp_path, meth
 
     backbone, parts = fresh("bert"), {}
     for seed, name in enumerate(("one", "two")):
-        parts[name] = TaskPart(three_steps(network_of(backbone, tiny(method), name, seed)), method, "{}")
+        parts[name] = TaskPart(three_steps(network_of(backbone, tiny(method), name, seed)), method, "{}", name)
         adapters.fold(backbone, name, method)
     read = kept(tmp_path / "both", backbone, parts, method)
     for contents in (Contents(backbone, False, parts, {}, {}, ""), read):
@@ -231,7 +231,7 @@ def test_houlsby_puts_a_bottleneck_behind_attention_too(fresh, kind, tmp_path):
         network = three_steps(network_of(backbone, tiny("bottleneck", placement=placement)))
         counts[placement] = sum(parameter.numel() for name, parameter in network.named_parameters() if ".pairs." in name)
         before = run(network, tokens_of(backbone), "fp32")["label"]
-        read = kept(tmp_path / placement, backbone, {"toy": TaskPart(network, "bottleneck", "{}")}, "bottleneck")
+        read = kept(tmp_path / placement, backbone, {"toy": TaskPart(network, "bottleneck", "{}", "toy")}, "bottleneck")
         np.testing.assert_array_equal(run(read.tasks["toy"].network, tokens_of(read.backbone), "fp32")["label"], before)
     assert counts["houlsby"] == 2 * counts["pfeiffer"] > 0
 
@@ -376,7 +376,7 @@ class TestBundle:
     def place(self, fresh, tmp_path):
         backbone = fresh("bert")
         network = network_of(backbone, AdapterConfig(method="lora", layers=1, r=4))
-        kept(tmp_path / "b", backbone, {"toy": TaskPart(network, "lora", "{}")}, "lora")
+        kept(tmp_path / "b", backbone, {"toy": TaskPart(network, "lora", "{}", "toy")}, "lora")
         return tmp_path / "b"
 
     def test_every_flipped_byte_is_refused_by_name(self, place):

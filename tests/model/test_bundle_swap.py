@@ -23,7 +23,7 @@ def contents(fresh):
     network = Network(backbone, {"label": Choice(("a", "b"))}, attach(backbone, AdapterConfig(method="head"), "toy"))
 
     def of(card):
-        return Contents(backbone, False, {"toy": TaskPart(network, "head", "{}")}, {}, {}, card)
+        return Contents(backbone, False, {"toy": TaskPart(network, "head", "{}", "toy")}, {}, {}, card)
 
     return of
 

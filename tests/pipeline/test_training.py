@@ -366,14 +366,15 @@ def test_texts_that_nearly_repeat_across_splits_are_a_line_and_a_finding_without
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "layers"), [("intent", 5000, 2), ("intent", 500, 3), ("sentiment", 5000, 6), ("sentiment", 500, 3)]
+    ("name", "rows", "layers"),
+    [("interest", 5000, 2), ("intent", 5000, 5), ("intent", 500, 3), ("sentiment", 5000, 6), ("sentiment", 500, 3)],
 )
 def test_as_many_of_six_layers_learn_as_the_task_asks_for_and_half_of_them_when_rows_are_few(name, rows, layers):
     from shoplm.pipeline.config import RunConfig, resolve
 
     assert resolve(RunConfig.read([name]), rows, 6).adapter.layers == layers
     assert resolve(RunConfig.read([name], layers=1), rows, 6).adapter.layers == 1
-    both = RunConfig.read(["sentiment", "intent"], method="lora")
+    both = RunConfig.read(["sentiment", "intent", "interest"], method="lora")
     assert resolve(both, rows, 6, name).adapter.layers == layers
 
 

@@ -310,21 +310,23 @@ def features_of(task: Task, settings: Any) -> tuple[str, ...]:
 
 
 def names() -> tuple[str, ...]:
-    """Every task there is: the files of ``shoplm/tasks``."""
-    from importlib.util import find_spec
-
-    spec = find_spec("shoplm.tasks")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(places)))
+    """Every task there is: the files of ``shoplm/tasks``, and of the folders that ``SHOPLM_TASKS`` names."""
+    places = importlib.import_module("shoplm.tasks").__path__
+    return tuple(sorted({module.name for module in pkgutil.iter_modules(places)}))
 
 
 def get(name: str) -> Task:
-    """The task in ``shoplm/tasks/<name>.py``.
+    """The task in ``shoplm/tasks/<name>.py``, or in a folder that ``SHOPLM_TASKS`` names.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or it holds no task.
     """
     if name not in names():
-        raise ConfigError(f"no task `{name}`; {did_you_mean(name, names())} (a task is a file in shoplm/tasks)")
-    task: Task = importlib.import_module(f"shoplm.tasks.{name}").TASK
+        raise ConfigError(
+            f"no task `{name}`; {did_you_mean(name, names())} (a task is a file in shoplm/tasks, or in a folder that SHOPLM_TASKS names)"
+        )
+    module = importlib.import_module(f"shoplm.tasks.{name}")
+    task = getattr(module, "TASK", None)
+    if not isinstance(task, Task):
+        raise ConfigError(f"{module.__file__}: no task in it; end the file with `TASK = Name()`, Name being its class")
     return task

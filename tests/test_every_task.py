@@ -21,7 +21,19 @@ from shoplm.task import Fitted, Task
 from shoplm.text.features import Features
 
 TEXTS = ["where is my order", "", "the dress is lovely, soft and warm " * 9, "😀 鞋子很好", "refund me please", "x", "never again", None]
-FITTED = {
+
+
+class Examples(dict):
+    """What a task may have fitted, by its name; of one that has no example here what it learns of three labels."""
+
+    def __missing__(self, name):
+        task = tasks.get(name)
+        labels = pa.array(["first", "second", "third"] * 2)
+        self[name] = task.learn({metric.target: labels for metric in task.metrics.values()}, task.Settings())
+        return self[name]
+
+
+FITTED = Examples({
     "sentiment": Fitted(labels={"label": ["negative", "neutral", "positive"]}, numbers={"low": 1.0, "high": 5.0}, words={"target": ""}),
     "intent": Fitted(labels={"intent": ["cancel", "refund", "track"]}),
     "interest": Fitted(
@@ -34,14 +46,12 @@ FITTED = {
         numbers={"prior:age:18-24": 0.2, "prior:age:25-34": 0.3, "prior:age:35+": 0.5, "favour:age": 0.5, "threshold:parent": 0.3},
         features=Features.fit({"things": pa.array([["milk", "bread"]] * 3 + [["pan"]] * 3), "acts": pa.array([1.0, 2.0, 5.0, None])}),
     ),
-}
+})  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=tasks.names())
 def name(request):
-    found = request.param
-    assert found in FITTED, f"give `{found}` an example of its Fitted here"
-    return found
+    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shoplm.evaluate.metrics import MicroF1, missing, ratio
+from shoplm.evaluate.metrics import Accuracy, MicroF1, missing, ratio
 from shoplm.task import FloatArray, IntArray, Metric
 
 _ODDS = 18.0
@@ -105,6 +105,41 @@ class PooledF1(Metric):
     def read(self, statistic: FloatArray) -> FloatArray:
         """As each part reads its own."""
         return self.parts[0].read(statistic)
+
+
+@dataclass(frozen=True)
+class AllRight(Metric):
+    """The share of rows on which every one of several decisions is right: subset accuracy. Rows with an unknown answer are left out."""
+
+    parts: tuple[Accuracy, ...] = ()
+
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Those of all parts."""
+        return _reads(self.parts)
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """Wrong, right."""
+        return 2
+
+    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Those of the parts that read its own ``target``."""
+        return self.counted({self.target: target}, {self.value: value})
+
+    def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
+        """One cell a row: 0 something wrong, 1 all right."""
+        each = [part.counted(targets, values)[0] for part in self.parts if part.readable(targets, values)]
+        found = np.concatenate(each, 1).min(1, keepdims=True)  # -1 where one is unknown, else 0 where one is wrong
+        return found, np.ones(found.shape)
+
+    def read(self, statistic: FloatArray) -> FloatArray:
+        """Right over all."""
+        return ratio(statistic[..., 1], statistic.sum(-1))
+
+
+def all_right(parts: Sequence[Accuracy]) -> AllRight:
+    """Whether several decisions are right together."""
+    return AllRight(parts[0].target, parts[0].value, tuple(parts))
 
 
 def mean_of(parts: Sequence[tuple[Metric, int]]) -> MeanOf:

@@ -145,7 +145,8 @@ def evaluate(
         known = rows.known(specs, notes)
         fitted_baselines = _baselines(rows, specs, notes, waiting) if baselines else {}
         ours: Judge | None = None
-        plain, before = uncalibrated(fitted), None
+        tells = any(isinstance(metric, ECE | LogLoss) for metric in metrics.values())
+        plain, before = uncalibrated(fitted) if tells else None, None
         theirs: dict[str, Judge] = {}
         shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         with waiting.bar(f"{name}: judging", source.view.rows(walked(task_, rows.settings))) as advance:

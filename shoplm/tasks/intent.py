@@ -1,8 +1,7 @@
 """intent: what does a customer want, or is it something that this shop does not handle?
 
-Learns from the user turns of a shop's chats, or from a file with ``text`` and ``intent`` (and ``is_oos``).
-Turns that are out of scope teach no intent: a calibrated score tells them apart, its threshold is chosen
-on validation. The first guess is always shown beside it, never hidden.
+Learns from the user turns of a shop's chats, or from a file with ``text`` and ``intent`` (and ``is_oos``). With
+``several=true`` a turn may hold several intents, parted by ``|``, and each is a yes or no of its own. Turns that are out of scope teach no intent: a calibrated score tells them apart, its threshold is chosen on validation. The first guess is always shown beside it, never hidden.
 """
 
 from __future__ import annotations
@@ -17,13 +16,19 @@ import pyarrow.compute as pc
 from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
-from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
-from shoplm.evaluate.calibration import platt, threshold_best_f1, threshold_for_recall
-from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1
-from shoplm.model.specs import Choice, HeadSpec
+from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds, log_probabilities
+from shoplm.evaluate.calibration import platt, sigmoid, threshold_best_f1, threshold_for_recall
+from shoplm.evaluate.decide import best_threshold
+from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1, MicroF1
+from shoplm.evaluate.several import AveragePrecision, all_right, mean_of, pooled
+from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, Segment, clean
 
+PARTED = "|"
+"""Between the intents of one turn."""
+SEVERAL = "several"
+"""The word in ``Fitted.words`` of a model whose turns may hold several."""
 SCOPE_KEPT = 0.95
 """Without out-of-scope turns to choose by, the share of in-scope turns that must count as in scope."""
 
@@ -35,6 +40,8 @@ class IntentSettings(Calibrating):
     """The column that holds the intent."""
     out_of_scope: str = "oos"
     """The value of that column that stands for "none of ours"; a true ``is_oos`` says the same."""
+    several: bool = False
+    """Whether a turn may hold several intents; the column then names them parted by `|`."""
 
 
 @final
@@ -79,7 +86,8 @@ class Intent(Task):
                 select *, said = '{none}' or marked as oos, case when said <> '{none}' and not marked then said end as intent
                 from turns where said is not null or marked order by _row"""
         )
-        targets = {"intent": rows["intent"], "oos": pc.cast(rows["oos"], pa.float64())}
+        own = _each(rows["intent"], _named(view, settings.target, none)) if settings.several else {"intent": rows["intent"]}
+        targets = {**own, "oos": pc.cast(rows["oos"], pa.float64())}
         slices = {"channel": rows["channel"], "language": rows["language"]}
         return Moments(rows["_row"], rows["at_us"], targets, rows["content"], rows["split"], slices)
 
@@ -88,11 +96,30 @@ class Intent(Task):
         return Prompt((Segment(clean(context.subject.content)),))
 
     def heads(self, fitted: Fitted) -> Mapping[str, HeadSpec]:
-        """One class an intent."""
-        return {"intent": Choice(tuple(fitted.labels["intent"]))}
+        """One class an intent; where a turn may hold several, one yes or no an intent."""
+        labels = tuple(fitted.labels["intent"])
+        return {"intent": Labels(labels) if SEVERAL in fitted.words else Choice(labels)}
+
+    def metrics_of(self, fitted: Fitted) -> Mapping[str, Metric]:
+        """Where a turn may hold several: ``accuracy`` of whole answers, and F1 and average precision over intents."""
+        if SEVERAL not in fitted.words:
+            return self.metrics
+        labels = fitted.labels["intent"]
+        yes = [MicroF1(name, f"{name} choice", ignore=0) for name in labels]
+        return {
+            "accuracy": all_right([Accuracy(name, f"{name} choice") for name in labels]),
+            "micro_f1": pooled(yes),
+            "macro_f1": mean_of([(one, 1) for one in yes]),
+            "mean_average_precision": mean_of([(AveragePrecision(name, name, 512), 1) for name in labels]),
+            "ece": mean_of([(ECE(name, name), 1) for name in labels]),
+            "oos_auroc": self.metrics["oos_auroc"],
+            "oos_accuracy": self.metrics["oos_accuracy"],
+        }
 
     def learn(self, targets: Mapping[str, pa.Array], settings: IntentSettings) -> Fitted:
         """The intents in the train rows."""
+        if settings.several:
+            return _learn_several(targets, settings)
         seen = sorted(set(pc.unique(targets["intent"].drop_null()).to_pylist()))
         if len(seen) < 2:
             held = f"only the intent `{seen[0]}`" if seen else "no intent at all"
@@ -106,7 +133,14 @@ class Intent(Task):
         probability is only an order.
         """
         fitted = calibrate(fitted, "intent", scores["intent"], targets["intent"])
-        score = _strangeness(scores["intent"])
+        if SEVERAL in fitted.words:
+            sure = sigmoid(log_odds(fitted, "intent", scores["intent"]))
+            limits = {
+                f"threshold:{name}": best_threshold(sure[:, at], np.asarray(targets["intent"])[:, at])
+                for at, name in enumerate(fitted.labels["intent"])
+            }
+            fitted = fitted.model_copy(update={"numbers": {**fitted.numbers, **limits}})
+        score = _strangeness(scores["intent"], several=SEVERAL in fitted.words)
         event = np.nan_to_num(np.asarray(targets["oos"], float), nan=-1.0).astype(np.int64)
         if (event == 1).any() and (event == 0).any():
             slope, offset = platt(score, event)
@@ -131,25 +165,95 @@ class Intent(Task):
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """The likeliest intent with its probability, and whether the turn is in scope at all."""
         labels, numbers = fitted.labels["intent"], fitted.numbers
-        probabilities = np.exp(log_probabilities(fitted, "intent", scores["intent"])).astype(np.float32)
-        line = numbers.get("slope", 1.0) * _strangeness(scores["intent"]) + numbers.get("offset", 0.0)
+        several = SEVERAL in fitted.words
+        line = numbers.get("slope", 1.0) * _strangeness(scores["intent"], several=several) + numbers.get("offset", 0.0)
         strange = (1 / (1 + np.exp(-line))).astype(np.float32)
         threshold = numbers.get("threshold", 0.5)
-        columns = {
-            "intent": [labels[at] for at in probabilities.argmax(1)],
-            "probability": np.round(probabilities.max(1).astype(float), 4).tolist(),
-            "in_scope": (strange < threshold).tolist(),
-            "oos_probability": np.round(strange.astype(float), 4).tolist(),
-        }
+        columns: dict[str, Any]
+        values: dict[str, FloatArray]
+        if several:
+            columns, values = _several(log_odds(fitted, "intent", scores["intent"]), fitted)
+        else:
+            probabilities = np.exp(log_probabilities(fitted, "intent", scores["intent"])).astype(np.float32)
+            values = {"intent": probabilities}
+            columns = {
+                "intent": [labels[at] for at in probabilities.argmax(1)],
+                "probability": np.round(probabilities.max(1).astype(float), 4).tolist(),
+            }
+        columns |= {"in_scope": (strange < threshold).tolist(), "oos_probability": np.round(strange.astype(float), 4).tolist()}
         # a judge decides at 0.5: the line is shifted so that the threshold lies there
         shift = np.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
-        return Answer(columns, {"intent": probabilities, "oos": (1 / (1 + np.exp(-(line - shift)))).astype(np.float32)})
+        return Answer(columns, {**values, "oos": (1 / (1 + np.exp(-(line - shift)))).astype(np.float32)})
 
 
-def _strangeness(logits: FloatArray) -> FloatArray:
-    """(M, C) -> (M) the free energy -log Σ exp(logit): high where no intent speaks up (Liu et al., 2020)."""
+def _named(view: View, target: str, none: str) -> list[str]:
+    """Every intent that a turn of the whole view holds, in order."""
+    rows = view.whole.sql(
+        f"""select distinct trim(name) as name from
+              (select unnest(string_split(cast("{target}" as varchar), '{PARTED}')) as name from chats where role = 'user')
+            where length(trim(name)) > 0 and trim(name) <> '{none}' order by name"""
+    )
+    return [str(name) for name in rows["name"].to_pylist()]
+
+
+def _each(said: pa.ChunkedArray, names: list[str]) -> dict[str, pa.Array]:
+    """Of turns with their intents a column for each intent: 1 held, 0 not, null where nothing is known of the turn."""
+    place = {name: at for at, name in enumerate(names)}
+    held = np.zeros((len(said), len(names)), np.float32)
+    words = said.to_pylist()
+    for row, word in enumerate(words):
+        for name in (word or "").split(PARTED):
+            if name.strip() in place:
+                held[row, place[name.strip()]] = 1.0
+    gone = np.array([word is None for word in words], bool)
+    return {_safe(name): pa.array(held[:, at], mask=gone) for name, at in place.items()}
+
+
+def _safe(name: str) -> str:
+    """An intent's name beside the other targets of a turn."""
+    return f"{name}_" if name in ("intent", "oos") else name
+
+
+def _learn_several(targets: Mapping[str, pa.Array], settings: IntentSettings) -> Fitted:
+    """The intents that some train turn holds and some does not."""
+    seen = [name for name, column in targets.items() if name != "oos" and set(column.drop_null().to_pylist()) == {0.0, 1.0}]
+    if len(seen) < 2:
+        held = f"only the intent `{seen[0]}`" if seen else "no intent that some turns hold and others do not"
+        raise DataError(
+            f"intent: the train rows hold {held}; give turns of at least two intents, parted by `{PARTED}` where a turn holds several"
+        )
+    return Fitted(labels={"intent": sorted(seen)}, words={SETTING: settings.calibration, SEVERAL: PARTED})
+
+
+def _several(odds: FloatArray, fitted: Fitted) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """(M, C) log-odds -> the intents that reach their thresholds, the surest first and at least one; what metrics read."""
+    labels = fitted.labels["intent"]
+    limit = np.array([fitted.numbers.get(f"threshold:{name}", 0.5) for name in labels])
+    sure, passed = sigmoid(odds).astype(np.float32), sigmoid(odds - np.log(limit) + np.log1p(-limit)).astype(np.float32)
+    rows = np.arange(len(odds))
+    first = passed.argmax(1)
+    passed[rows, first] = np.maximum(passed[rows, first], 0.5)
+    order = np.argsort(-passed, 1, kind="stable")
+    held = [[labels[at] for at in line if passed[row, at] >= 0.5] for row, line in enumerate(order)]
+    columns = {"intent": [PARTED.join(names) for names in held], "probability": np.round(sure[rows, first].astype(float), 4).tolist()}
+    values: dict[str, FloatArray] = {}
+    for at, name in enumerate(labels):
+        values |= {name: sure[:, at], f"{name} choice": passed[:, at]}
+    return columns, values
+
+
+def _strangeness(logits: FloatArray, *, several: bool) -> FloatArray:
+    """(M, C) -> (M): high where no intent speaks up.
+
+    The free energy -log Σ exp(logit) (Liu et al., 2020); where each intent is a yes or no of its own the sum of their
+    free energies, -Σ log(1 + exp(logit)) (Wang et al., 2021).
+    """
+    found: FloatArray
+    if several:
+        found = -np.logaddexp(0.0, logits).sum(1)
+        return found
     top = logits.max(1, keepdims=True)
-    found: FloatArray = -(top[:, 0] + np.log(np.exp(logits - top).sum(1)))
+    found = -(top[:, 0] + np.log(np.exp(logits - top).sum(1)))
     return found
 
 

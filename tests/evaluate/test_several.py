@@ -5,8 +5,8 @@ import pytest
 import sklearn.metrics as reference
 
 from shoplm.evaluate.judge import Judge, difference
-from shoplm.evaluate.metrics import MacroF1, MicroF1
-from shoplm.evaluate.several import AveragePrecision, mean_of, pooled
+from shoplm.evaluate.metrics import Accuracy, MacroF1, MicroF1
+from shoplm.evaluate.several import AveragePrecision, all_right, mean_of, pooled
 
 RNG = np.random.default_rng(0)
 YES = (RNG.random(300) < 0.2).astype(float)
@@ -73,3 +73,16 @@ def test_a_judge_streams_joint_metrics_resamples_them_and_pairs_them():
     gain = difference(whole, other)
     assert gain["kind"].value == gain["kind"].low == 0  # the same answers
     assert gain["mean"].value != 0
+
+
+def test_all_right_equals_the_subset_accuracy_of_scikit_learn_and_skips_rows_with_an_unknown():
+    random = np.random.default_rng(4)
+    true, said = random.integers(0, 2, (60, 3)).astype(float), random.random((60, 3)).astype(np.float32)
+    said = np.where(random.random((60, 1)) < 0.5, np.abs(true - 0.3).astype(np.float32), said)  # half of the rows are right
+    true[:7, 1] = np.nan
+    metric = all_right([Accuracy(name, f"{name} choice") for name in "abc"])
+    targets = {name: true[:, at] for at, name in enumerate("abc")}
+    values = {f"{name} choice": said[:, at] for at, name in enumerate("abc")}
+    expected = reference.accuracy_score(true[7:], said[7:] >= 0.5)
+    assert 0.2 < expected < 0.9
+    assert metric.point(targets, values) == pytest.approx(expected, abs=1e-12)

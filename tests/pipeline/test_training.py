@@ -118,6 +118,25 @@ def test_two_tasks_share_one_bundle(bert, rows_csv, tmp_path):
     assert "several tasks share one backbone" in refused.line
 
 
+def test_turns_with_several_intents_are_learnt_judged_and_answered(bert, tmp_path):
+    words = {"track": "where is my order", "refund": "refund me please", "joke": "tell me a joke"}
+    names = list(words)
+    held = [[names[i % 3]] if i % 2 else [names[i % 3], names[(i + 1) % 3]] for i in range(90)]
+    lines = [f"{' and '.join(words[name] for name in some)} {i},{'|'.join(some)}" for i, some in enumerate(held)]
+    file = tmp_path / "turns.csv"
+    file.write_text("\n".join(["text,intent", *lines, ""]))
+    out = tmp_path / "out"
+    said = shoplm("train", "intent", "--data", file, "--backbone", bert, "--out", out, "several=true", "epochs=2", "learning_rate=0.003")
+    assert said.code == 0, said.err
+    answers = library.load(out).predict(["where is my order and refund me please"])
+    assert set(answers[0]) == {"intent", "probability", "in_scope", "oos_probability"}
+    assert set(answers[0]["intent"].split("|")) <= set(names)
+    judged = shoplm("evaluate", out, "--data", file, "--split", "all", "--json").json
+    assert {"accuracy", "micro_f1", "macro_f1", "mean_average_precision"} <= set(judged["metrics"])
+    assert judged["baselines"]["tfidf"]["micro_f1"] > 0.9  # each intent has words of its own
+    assert judged["rows"] == 90
+
+
 def test_a_recipe_as_a_run_resolved_it_can_be_run_again(bert, rows_csv, tmp_path):
     words = ["--data", rows_csv, "--method", "head"]
     assert shoplm("train", "sentiment", *words, "--backbone", bert, "--out", tmp_path / "one", "epochs=2", "seed=3").code == 0

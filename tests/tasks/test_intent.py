@@ -1,10 +1,14 @@
 """intent: what it learns, where its scope ends, and what it answers."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from shoplm.errors import DataError
+from shoplm.model.specs import Labels
 from shoplm.task import Fitted, Scores, get
 
 TASK = get("intent")
@@ -95,3 +99,71 @@ def test_an_answer_shows_its_first_guess_even_out_of_scope():
     }
     assert rows[1]["intent"] == "track"
     assert rows[1]["in_scope"] is False
+
+
+SEVERAL = Fitted(labels={"intent": ["pay", "refund", "track"]}, words={"several": "|"})
+
+
+def part(*said):
+    """A view of turns with what they want."""
+    from shoplm.data.shop import Shop
+
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder) / "shop", create=True)
+        rows = [
+            {"conversation_id": "c", "turn": at, "role": "user", "content": f"turn {at}", "intent": word} for at, word in enumerate(said)
+        ]
+        shop.upsert("chats", pa.Table.from_pylist(rows))
+        yield from shop.view().parts("chats")
+
+
+def test_of_a_turn_with_several_intents_each_is_a_yes_or_no_and_an_unknown_turn_is_neither():
+    settings = Settings(several=True)
+    for view in part("track|refund", " refund ", None, "oos", "intent|track"):
+        found = TASK.moments(view, settings).targets
+        assert set(found) == {"intent_", "refund", "track", "oos"}  # a name that the task uses itself gets a mark
+        assert found["refund"].to_pylist() == [1.0, 1.0, None, 0.0]  # a turn without a word is left out, one out of scope teaches none
+        assert found["track"].to_pylist() == [1.0, 0.0, None, 1.0]
+
+
+def test_several_intents_need_two_that_some_turns_hold_and_some_do_not():
+    columns = {"a": pa.array([1.0, 0.0]), "b": pa.array([1.0, 1.0]), "c": pa.array([0.0, None]), "oos": pa.array([0.0, 0.0])}
+    with pytest.raises(DataError, match="only the intent `a`"):
+        TASK.learn(columns, Settings(several=True))
+    fitted = TASK.learn({**columns, "d": pa.array([0.0, 1.0])}, Settings(several=True))
+    assert list(fitted.labels["intent"]) == ["a", "d"]
+    assert TASK.heads(fitted)["intent"] == Labels(("a", "d"))
+    assert TASK.judge_by in TASK.metrics_of(fitted)
+
+
+def test_an_answer_names_every_intent_that_reaches_its_threshold_and_at_least_the_likeliest():
+    fitted = SEVERAL.model_copy(update={"numbers": {"threshold:pay": 0.9, "slope": 1.0, "offset": 0.0, "threshold": 0.45}})
+    scores = np.array([[3.0, -3.0, 2.0], [2.0, -1.0, -2.0], [-4.0, -3.0, -5.0]], np.float32)
+    answer = TASK.answer(Scores({"intent": scores}), fitted)
+    # sigmoid: 3 -> .9526, 2 -> .8808; pay says yes from .9 on
+    assert answer.columns["intent"] == ["track|pay", "pay", "refund"]
+    assert answer.columns["probability"] == [0.8808, 0.8808, 0.0474]
+    # the last row's free energy is -(log1p(e^-4) + log1p(e^-3) + log1p(e^-5)) = -.0735, its sigmoid .4816
+    assert answer.columns["oos_probability"][2] == 0.4816
+    assert answer.columns["in_scope"] == [True, True, False]
+    exact = TASK.metrics_of(fitted)["accuracy"]
+    truth = {"pay": np.array([1.0, 1.0, 0.0]), "refund": np.array([0.0, 0.0, 1.0]), "track": np.array([1.0, 1.0, 0.0])}
+    assert exact.point(truth, answer.values) == pytest.approx(2 / 3)
+
+
+def test_where_no_intent_of_several_speaks_up_a_turn_is_out_of_scope():
+    random = np.random.default_rng(0)
+    held = random.random((200, 3)) < 0.4
+    held[~held.any(1), 0] = True
+    inside = random.normal(np.where(held, 4.0, -5.0), 1.0)
+    outside = random.normal(-4.0, 1.0, (60, 3))
+    scores = Scores({"intent": np.concatenate([inside, outside]).astype(np.float32)})
+    known = np.concatenate([held.astype(np.float32), np.full((60, 3), np.nan, np.float32)])
+    oos = np.repeat([0.0, 1.0], [200, 60])
+    fitted = TASK.choose(scores, {"intent": known, "oos": oos}, SEVERAL)
+    answer = TASK.answer(scores, fitted)
+    assert (np.array(answer.columns["in_scope"]) == (oos == 0)).mean() > 0.95
+    metrics, targets = TASK.metrics_of(fitted), {name: known[:, at] for at, name in enumerate(SEVERAL.labels["intent"])}
+    assert metrics["oos_auroc"].point({"oos": oos}, answer.values) > 0.98
+    assert metrics["accuracy"].point(targets, answer.values) > 0.95
+    assert metrics["micro_f1"].point(targets, answer.values) > 0.98

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from benchmarks.quality import CLINC, CLOTHING, compare
-from benchmarks.side_by_side import Json, Parts, child, data, must, result, say, source_digest, spread, table
+from benchmarks.side_by_side import Json, Parts, child, data, judged, must, result, say, source_digest, spread, table
 
 PARTS: Mapping[str, Json] = {
     "clinc_10shot": {"task": "intent", "file": CLINC, "where": "shot10 or split <> 'train'", "by": "accuracy"},
@@ -77,12 +77,8 @@ def trained(job: Mapping[str, Any]) -> Json:
         run = RunConfig.read([part["task"]], where=part["where"], seed=job["seed"], **{"backbone": backbone, **job["settings"]})
         bundle = train(run, data=file, out=folder / "bundle")
         found |= {"seconds": round(time.perf_counter() - begin, 2), "valid": bundle.metrics[part["task"]]["metrics"]}
-        judged = evaluate(bundle, data=file, split="test", baselines=False)
-        return {
-            **found, "test": judged.plain()["metrics"], "test_rows": judged.judgement.rows,
-            "replicates": {key: np.round(values, 6).tolist() for key, values in judged.judgement.replicates.items() if key in SHOWN},
-            "checksums": {key: int(value) for key, value in judged.judgement.checksums.items()},
-        }  # fmt: skip
+        said = evaluate(bundle, data=file, split="test", baselines=False)
+        return {**found, **judged(said, SHOWN), "test_rows": said.judgement.rows}
 
 
 def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import compare
-from benchmarks.side_by_side import Json, Parts, child, must, ratio, result, say, source_digest, table
+from benchmarks.side_by_side import Json, Parts, child, judged, must, ratio, result, say, source_digest, table
 
 TASKS = ("sentiment", "intent", "traits", "interest")
 WAYS: Mapping[str, Json] = {
@@ -56,12 +56,9 @@ def trained(job: Mapping[str, Any]) -> Json:
         for task in job["tasks"]:
             said = evaluate(bundle, task, shop=shop, split="test", baselines=False)
             judge_by = bundle.part(task)[1].judge_by
-            shown = {judge_by, "accuracy", "log_loss"}
             found["tasks"][task] = {
                 "judge_by": judge_by, "train_rows": bundle.contents.facts[task]["train_rows"], "test_rows": said.judgement.rows,
-                "test": said.plain()["metrics"],
-                "replicates": {key: np.round(values, 6).tolist() for key, values in said.judgement.replicates.items() if key in shown},
-                "checksums": {key: int(value) for key, value in said.judgement.checksums.items()},
+                **judged(said, {judge_by, "accuracy", "log_loss"}),
             }  # fmt: skip
     return found
 

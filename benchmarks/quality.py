@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.side_by_side import Json, Parts, child, data, interval, must, result, say, source_digest, spread, table
+from benchmarks.side_by_side import Json, Parts, child, data, interval, judged, must, replicates, result, say, source_digest, spread, table
 
 CLINC = ("clinc150_oos", "queries.parquet")
 CLOTHING = ("womens_clothing_reviews", "reviews.parquet")
@@ -75,14 +75,12 @@ def train_and_judge(job: Mapping[str, Any]) -> Json:
         if job["judge"]:
             said = evaluate(bundle, data=file, split="test")
             found |= {
-                "test": said.plain()["metrics"], "test_rows": said.judgement.rows, "evaluate_seconds": round(said.seconds, 2),
+                **judged(said, SHOWN), "test_rows": said.judgement.rows, "evaluate_seconds": round(said.seconds, 2),
                 "baselines": {name: theirs.points() for name, theirs in said.baselines.items()},
-                "replicates": {name: np.round(values, 6).tolist() for name, values in said.judgement.replicates.items() if name in SHOWN},
                 "baseline_replicates": {
-                    name: {key: np.round(values, 6).tolist() for key, values in theirs.replicates.items() if key in SHOWN}
+                    name: replicates(theirs, SHOWN)
                     for name, theirs in said.baselines.items() if said.judgement.pairs_with(theirs)
                 },
-                "checksums": {name: int(value) for name, value in said.judgement.checksums.items()},
             }  # fmt: skip
     return found
 

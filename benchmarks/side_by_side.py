@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,19 @@ def spread(values: Sequence[float | None]) -> Json:
 
 def _finite(value: float) -> float | None:
     return round(value, 6) if np.isfinite(value) else None
+
+
+def judged(said: Any, names: Collection[str]) -> Json:
+    """What pairing one ``evaluate`` with another needs: ``test``, and the resampled values of some metrics with what tells equal rows."""
+    return {
+        "test": said.plain()["metrics"], "replicates": replicates(said.judgement, names),
+        "checksums": {name: int(value) for name, value in said.judgement.checksums.items()},
+    }  # fmt: skip
+
+
+def replicates(judgement: Any, names: Collection[str]) -> dict[str, list[float]]:
+    """The resampled values of some metrics, as JSON holds them."""
+    return {name: np.round(values, 6).tolist() for name, values in judgement.replicates.items() if name in names}
 
 
 def ratio(over: float | None, under: float | None) -> float | None:

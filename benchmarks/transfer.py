@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import compare
-from benchmarks.side_by_side import Json, Parts, child, data, must, result, say, source_digest, table
+from benchmarks.side_by_side import Json, Parts, child, data, judged, must, result, say, source_digest, table
 
 FILE = ("multidogo_intents_slots", "turns.parquet")
 THERE, NEW = "media", "fastfood"
@@ -96,12 +96,8 @@ def both_ways(job: Mapping[str, Any]) -> Json:
             found["draw_rows"] = len(few)
             for way, more in (("from", {"start": str(folder / "there")}), ("fresh", {})):
                 bundle, seconds = _trained(folder / "draw.parquet", folder / f"{way}{draw}", {**settings, **more, "valid": 0, "seed": draw})
-                judged = bundle.evaluate(data=folder / "draw.parquet", split="test", baselines=False)
-                found[way].append({
-                    "seconds": round(seconds, 2), "test": judged.plain()["metrics"],
-                    "replicates": {name: np.round(values, 6).tolist() for name, values in judged.judgement.replicates.items() if name in SHOWN},
-                    "checksums": {name: int(value) for name, value in judged.judgement.checksums.items()},
-                })  # fmt: skip
+                said = bundle.evaluate(data=folder / "draw.parquet", split="test", baselines=False)
+                found[way].append({"seconds": round(seconds, 2), **judged(said, SHOWN)})
                 say(f"draw {draw}, {way}: accuracy {found[way][-1]['test']['accuracy']['value']:.4f}")
     return found
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from shoplm.evaluate.calibration import log_softmax
+from shoplm.evaluate.calibration import log_softmax, sigmoid
 from shoplm.evaluate.metrics import missing
 from shoplm.task import FloatArray
 
@@ -56,3 +56,18 @@ def best_threshold(probability: FloatArray, target: Any) -> float:
     last = int(f1.argmax())
     below = said[last + 1] if last + 1 < len(said) else 0.0
     return float(np.clip((said[last] + below) / 2, 1e-4, 1 - 1e-4))
+
+
+def thresholds(labels: Sequence[str], probability: FloatArray, target: Any) -> dict[str, float]:
+    """``best_threshold`` of each of some labels that are yes or no, (M, C), as ``Fitted.numbers`` keeps it."""
+    return {_kept(label): best_threshold(probability[:, at], np.asarray(target)[:, at]) for at, label in enumerate(labels)}
+
+
+def passed(labels: Sequence[str], odds: FloatArray, numbers: Mapping[str, float]) -> FloatArray:
+    """(M, C) log-odds moved so that a label's threshold lies at one half, as probabilities: from there on it holds."""
+    limit = np.array([numbers.get(_kept(label), 0.5) for label in labels])
+    return np.asarray(sigmoid(odds - np.log(limit) + np.log1p(-limit)), np.float32)
+
+
+def _kept(label: str) -> str:
+    return f"threshold:{label}"

@@ -15,6 +15,8 @@ import numpy as np
 from shoplm.evaluate.metrics import Accuracy, MicroF1, missing, ratio
 from shoplm.task import FloatArray, IntArray, Metric
 
+BINS = 65_536
+"""Bins of the average precisions of all labels together: they cost memory in the bootstrap."""
 _ODDS = 18.0
 """Log-odds beyond which average precision tells no two probabilities apart; float32 ends a little below."""
 
@@ -49,24 +51,30 @@ class AveragePrecision(Metric):
 
 
 @dataclass(frozen=True)
-class MeanOf(Metric):
-    """The mean of several metrics that point the same way; make one with ``mean_of``."""
+class _Joint(Metric):
+    """A metric of several parts, each of which reads a target and a value of its own."""
 
     parts: tuple[Metric, ...] = ()
-    sizes: tuple[int, ...] = ()
 
     @property
     def reads(self) -> tuple[tuple[str, str], ...]:
         """Those of all parts."""
-        return _reads(self.parts)
-
-    def size(self, classes: int) -> int:  # noqa: ARG002
-        """The cells of all parts."""
-        return sum(self.sizes)
+        return tuple(pair for part in self.parts for pair in part.reads)
 
     def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
         """Those of the parts that read its own ``target``."""
         return self.counted({self.target: target}, {self.value: value})
+
+
+@dataclass(frozen=True)
+class MeanOf(_Joint):
+    """The mean of several metrics that point the same way; make one with ``mean_of``."""
+
+    sizes: tuple[int, ...] = ()
+
+    def size(self, classes: int) -> int:  # noqa: ARG002
+        """The cells of all parts."""
+        return sum(self.sizes)
 
     def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
         """Those of all parts whose target and value are there."""
@@ -80,23 +88,12 @@ class MeanOf(Metric):
 
 
 @dataclass(frozen=True)
-class PooledF1(Metric):
+class PooledF1(_Joint):
     """F1 over the hits, false alarms and misses of several decisions together; make one with ``pooled``."""
-
-    parts: tuple[MicroF1, ...] = ()
-
-    @property
-    def reads(self) -> tuple[tuple[str, str], ...]:
-        """Those of all parts."""
-        return _reads(self.parts)
 
     def size(self, classes: int) -> int:  # noqa: ARG002
         """Hits, false alarms, misses."""
         return 3
-
-    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Those of the parts that read its own ``target``."""
-        return self.counted({self.target: target}, {self.value: value})
 
     def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
         """Those of all parts, in the same three cells."""
@@ -108,23 +105,12 @@ class PooledF1(Metric):
 
 
 @dataclass(frozen=True)
-class AllRight(Metric):
+class AllRight(_Joint):
     """The share of rows on which every one of several decisions is right: subset accuracy. Rows with an unknown answer are left out."""
-
-    parts: tuple[Accuracy, ...] = ()
-
-    @property
-    def reads(self) -> tuple[tuple[str, str], ...]:
-        """Those of all parts."""
-        return _reads(self.parts)
 
     def size(self, classes: int) -> int:  # noqa: ARG002
         """Wrong, right."""
         return 2
-
-    def cells(self, target: Any, value: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Those of the parts that read its own ``target``."""
-        return self.counted({self.target: target}, {self.value: value})
 
     def counted(self, targets: Mapping[str, Any], values: Mapping[str, FloatArray]) -> tuple[IntArray, FloatArray]:
         """One cell a row: 0 something wrong, 1 all right."""
@@ -133,8 +119,14 @@ class AllRight(Metric):
         return found, np.ones(found.shape)
 
     def read(self, statistic: FloatArray) -> FloatArray:
-        """Right over all."""
-        return ratio(statistic[..., 1], statistic.sum(-1))
+        """As each part reads its own."""
+        return self.parts[0].read(statistic)
+
+
+def average_precisions(names: Sequence[str]) -> list[AveragePrecision]:
+    """One for each of some yes or no, target and value called as it is; of many, each has fewer bins."""
+    bins = max(128, min(4096, BINS // max(1, len(names))))
+    return [AveragePrecision(name, name, bins) for name in names]
 
 
 def all_right(parts: Sequence[Accuracy]) -> AllRight:
@@ -151,10 +143,6 @@ def mean_of(parts: Sequence[tuple[Metric, int]]) -> MeanOf:
 def pooled(parts: Sequence[MicroF1]) -> PooledF1:
     """F1 of several decisions together."""
     return PooledF1(parts[0].target, parts[0].value, tuple(parts))
-
-
-def _reads(parts: Sequence[Metric]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for part in parts for pair in part.reads)
 
 
 def _laid(

@@ -1,7 +1,9 @@
 """intent: what does a customer want, or is it something that this shop does not handle?
 
 Learns from the user turns of a shop's chats, or from a file with ``text`` and ``intent`` (and ``is_oos``). With
-``several=true`` a turn may hold several intents, parted by ``|``, and each is a yes or no of its own. Turns that are out of scope teach no intent: a calibrated score tells them apart, its threshold is chosen on validation. The first guess is always shown beside it, never hidden.
+``several=true`` a turn may hold several intents, parted by ``|``, and each is a yes or no of its own. Turns that are
+out of scope teach no intent: a calibrated score tells them apart, its threshold is chosen on validation. The first
+guess is always shown beside it, never hidden.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds, log_probabilities
 from shoplm.evaluate.calibration import platt, sigmoid, threshold_best_f1, threshold_for_recall
-from shoplm.evaluate.decide import best_threshold
+from shoplm.evaluate.decide import passed, thresholds
 from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1, MicroF1
-from shoplm.evaluate.several import AveragePrecision, all_right, mean_of, pooled
+from shoplm.evaluate.several import all_right, average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, Segment, clean
@@ -110,7 +112,7 @@ class Intent(Task):
             "accuracy": all_right([Accuracy(name, f"{name} choice") for name in labels]),
             "micro_f1": pooled(yes),
             "macro_f1": mean_of([(one, 1) for one in yes]),
-            "mean_average_precision": mean_of([(AveragePrecision(name, name, 512), 1) for name in labels]),
+            "mean_average_precision": mean_of([(one, 1) for one in average_precisions(labels)]),
             "ece": mean_of([(ECE(name, name), 1) for name in labels]),
             "oos_auroc": self.metrics["oos_auroc"],
             "oos_accuracy": self.metrics["oos_accuracy"],
@@ -135,10 +137,7 @@ class Intent(Task):
         fitted = calibrate(fitted, "intent", scores["intent"], targets["intent"])
         if SEVERAL in fitted.words:
             sure = sigmoid(log_odds(fitted, "intent", scores["intent"]))
-            limits = {
-                f"threshold:{name}": best_threshold(sure[:, at], np.asarray(targets["intent"])[:, at])
-                for at, name in enumerate(fitted.labels["intent"])
-            }
+            limits = thresholds(fitted.labels["intent"], sure, targets["intent"])
             fitted = fitted.model_copy(update={"numbers": {**fitted.numbers, **limits}})
         score = _strangeness(scores["intent"], several=SEVERAL in fitted.words)
         event = np.nan_to_num(np.asarray(targets["oos"], float), nan=-1.0).astype(np.int64)
@@ -228,17 +227,16 @@ def _learn_several(targets: Mapping[str, pa.Array], settings: IntentSettings) ->
 def _several(odds: FloatArray, fitted: Fitted) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """(M, C) log-odds -> the intents that reach their thresholds, the surest first and at least one; what metrics read."""
     labels = fitted.labels["intent"]
-    limit = np.array([fitted.numbers.get(f"threshold:{name}", 0.5) for name in labels])
-    sure, passed = sigmoid(odds).astype(np.float32), sigmoid(odds - np.log(limit) + np.log1p(-limit)).astype(np.float32)
+    sure, held = sigmoid(odds).astype(np.float32), passed(labels, odds, fitted.numbers)
     rows = np.arange(len(odds))
-    first = passed.argmax(1)
-    passed[rows, first] = np.maximum(passed[rows, first], 0.5)
-    order = np.argsort(-passed, 1, kind="stable")
-    held = [[labels[at] for at in line if passed[row, at] >= 0.5] for row, line in enumerate(order)]
-    columns = {"intent": [PARTED.join(names) for names in held], "probability": np.round(sure[rows, first].astype(float), 4).tolist()}
+    first = held.argmax(1)
+    held[rows, first] = np.maximum(held[rows, first], 0.5)
+    order = np.argsort(-held, 1, kind="stable")
+    said = [PARTED.join(labels[at] for at in line if held[row, at] >= 0.5) for row, line in enumerate(order)]
+    columns = {"intent": said, "probability": np.round(sure[rows, first].astype(float), 4).tolist()}
     values: dict[str, FloatArray] = {}
     for at, name in enumerate(labels):
-        values |= {name: sure[:, at], f"{name} choice": passed[:, at]}
+        values |= {name: sure[:, at], f"{name} choice": held[:, at]}
     return columns, values
 
 

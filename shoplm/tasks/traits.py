@@ -25,9 +25,9 @@ from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds, log_probabilities
 from shoplm.evaluate.calibration import sigmoid
-from shoplm.evaluate.decide import best_favour, best_threshold, favoured
+from shoplm.evaluate.decide import best_favour, favoured, passed, thresholds
 from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
-from shoplm.evaluate.several import AveragePrecision, mean_of, pooled
+from shoplm.evaluate.several import average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
 from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
@@ -43,8 +43,6 @@ MOST_TRAITS = 64
 """Segments, or names in the ``labels`` table, that are learnt without being named; the commonest."""
 LATELY = 12
 """Titles of the newest things that are told beside the kinds."""
-BINS = 65_536
-"""Bins of the average precisions of all labels together: they cost memory in the bootstrap."""
 
 
 class TraitsSettings(Calibrating):
@@ -124,7 +122,7 @@ class Traits(Task):
         ``macro_f1`` is the mean over traits of a group's macro-F1 and a label's F1 of the yes.
         """
         groups, labels = _groups(fitted), fitted.labels.get(LABELS, ())
-        bins = max(128, min(4096, BINS // max(1, len(labels))))
+        precisions = average_precisions(labels)
         each = [(MacroF1(name, f"{name} choice"), len(fitted.labels[name])) for name in groups]
         yes = [MicroF1(name, f"{name} choice", ignore=0) for name in labels]
         found: dict[str, Metric] = {
@@ -132,14 +130,14 @@ class Traits(Task):
             "micro_f1": pooled([*(MicroF1(name, f"{name} choice") for name in groups), *yes]),
         }
         if labels:
-            found["mean_average_precision"] = mean_of([(AveragePrecision(name, name, bins), 1) for name in labels])
+            found["mean_average_precision"] = mean_of([(one, 1) for one in precisions])
         for name, (macro, _) in zip(groups, each, strict=True):
             found[f"{name}_macro_f1"] = macro
             if len(fitted.labels[name]) == 2:
                 found[f"{name}_roc_auc"] = AUROC(name, f"{name} event")
             found[f"{name}_ece"] = ECE(name, name)
-        for name, metric in zip(labels, yes, strict=True):
-            found |= {f"{name}_f1": metric, f"{name}_average_precision": AveragePrecision(name, name, bins), f"{name}_ece": ECE(name, name)}
+        for name, metric, precision in zip(labels, yes, precisions, strict=True):
+            found |= {f"{name}_f1": metric, f"{name}_average_precision": precision, f"{name}_ece": ECE(name, name)}
         return found
 
     def learn(self, targets: Mapping[str, pa.Array], settings: TraitsSettings) -> Fitted:
@@ -191,8 +189,7 @@ class Traits(Task):
         if LABELS in fitted.labels and LABELS in targets:
             fitted = calibrate(fitted, LABELS, scores[LABELS], targets[LABELS])
             sure = sigmoid(log_odds(fitted, LABELS, scores[LABELS]))
-            for at, name in enumerate(fitted.labels[LABELS]):
-                numbers[f"threshold:{name}"] = best_threshold(sure[:, at], np.asarray(targets[LABELS])[:, at])
+            numbers |= thresholds(fitted.labels[LABELS], sure, targets[LABELS])
         return fitted.model_copy(update={"numbers": numbers})
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
@@ -217,12 +214,11 @@ class Traits(Task):
         if LABELS in fitted.labels:
             names = fitted.labels[LABELS]
             odds = log_odds(fitted, LABELS, scores[LABELS])
-            limit = np.array([fitted.numbers.get(f"threshold:{name}", 0.5) for name in names])
-            sure, passed = sigmoid(odds).astype(np.float32), sigmoid(odds - np.log(limit) + np.log1p(-limit)).astype(np.float32)
-            columns[LABELS] = [", ".join(name for name, holds in zip(names, row, strict=True) if holds) for row in passed >= 0.5]
+            sure, held = sigmoid(odds).astype(np.float32), passed(names, odds, fitted.numbers)
+            columns[LABELS] = [", ".join(name for name, holds in zip(names, row, strict=True) if holds) for row in held >= 0.5]
             for at, name in enumerate(names):
                 columns[f"{name}_probability"] = np.round(sure[:, at].astype(float), 4).tolist()
-                values |= {name: sure[:, at], f"{name} choice": passed[:, at]}
+                values |= {name: sure[:, at], f"{name} choice": held[:, at]}
         return Answer(columns, values)
 
 

@@ -6,7 +6,7 @@ values stand in every layer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -158,7 +158,7 @@ def attach(backbone: Backbone, config: AdapterConfig, name: str) -> int:
 
 
 def attach_pairs(backbone: Backbone, config: AdapterConfig, shared: str, own: Sequence[str]) -> int:
-    """One LoRA adapter for all and one for each of ``own``, all of them learning; ``activate`` says which two answer. Returns the cut.
+    """One LoRA adapter for all and one for each of ``own``, all of them learning; ``switch`` says which two answer. Returns the cut.
 
     Raises:
         ConfigError: the method is another, or its updates cannot be added.
@@ -175,9 +175,9 @@ def attach_pairs(backbone: Backbone, config: AdapterConfig, shared: str, own: Se
     return cut
 
 
-def activate(backbone: Backbone, names: Sequence[str]) -> None:
-    """Let several adapters of ``attach_pairs`` answer together."""
-    peft_kinds.activate(backbone, names)
+def switch(backbone: Backbone) -> Callable[[Sequence[str]], None]:
+    """What lets several adapters of ``attach_pairs`` answer together, by name."""
+    return peft_kinds.switch(backbone)
 
 
 def fold_pairs(backbone: Backbone, shared: str, own: Mapping[str, str]) -> None:

@@ -27,11 +27,11 @@ class Joint(nn.Module):
         self.backbone = next(iter(networks.values())).backbone  # first, so that its weights are named as in a network of one task
         self.networks = nn.ModuleDict(dict(networks))
         self.own = dict(own)
-
-    @property
-    def weights(self) -> Mapping[str, float]:
+        self._activate = adapters.switch(self.backbone) if own else None
+        self.weights: Mapping[str, float] = {
+            f"{task}/{head}": weight for task, network in networks.items() for head, weight in network.weights.items()
+        }
         """How much each head's mean loss counts."""
-        return {f"{task}/{head}": weight for task in self.networks for head, weight in self.network(task).weights.items()}
 
     @property
     def shared(self) -> list[nn.Parameter]:
@@ -51,8 +51,8 @@ class Joint(nn.Module):
 
     def choose(self, task: str) -> Network:
         """The network of one task, its adapters active from now on."""
-        if self.own:
-            adapters.activate(self.backbone, (SHARED, self.own[task]))
+        if self._activate is not None:
+            self._activate((SHARED, self.own[task]))
         return self.network(task)
 
     def counts(self, batch: Batch) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,10 +233,18 @@ def _add_factors(backbone: Backbone, name: str, factors: Mapping[str, tuple[Tens
             module.lora_B[name].weight.copy_(up)
 
 
-def activate(backbone: Backbone, names: Sequence[str]) -> None:
-    """Let several LoRA adapters answer together, their updates added; unlike ``choose`` it leaves alone what learns."""
-    for _, module in _lora_layers(backbone):
-        module._active_adapter = list(names)
+def switch(backbone: Backbone) -> Callable[[Sequence[str]], None]:
+    """What lets several LoRA adapters answer together, their updates added; unlike ``choose`` it leaves alone what learns.
+
+    The layers are looked up here and once: a step of training that walks all modules loses time by it.
+    """
+    layers = [module for _, module in _lora_layers(backbone)]
+
+    def activate(names: Sequence[str]) -> None:
+        for module in layers:
+            module._active_adapter = list(names)
+
+    return activate
 
 
 def learn(backbone: Backbone, names: Sequence[str]) -> None:

@@ -104,9 +104,10 @@ def demo(
         progress.say(str(fill(shop_folder, config, progress)))
     shop = Shop(shop_folder)
     health = check(shop)
+    precision = faster()
     recipe = RunConfig.read(
         ["sentiment", "intent"],
-        **{"method": "lora", "max_length": 96, "seed": seed, **PACE[faster()], **settings},
+        **{"method": "lora", "max_length": 96, "seed": seed, "precision": precision, **PACE[precision], **settings},
     )
     bundle = train(recipe, shop=shop, out=out / "bundle", unfinished="restart", progress=progress)  # a minute's work: no question asked
     found = {name: evaluate(bundle, name, shop=shop, examples=3, progress=progress) for name in bundle.tasks}

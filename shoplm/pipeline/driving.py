@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from shoplm.pipeline import resuming
+from shoplm.pipeline import describe, resuming
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course
 from shoplm.tally import Tally
@@ -42,6 +42,16 @@ class Way:
     def stops(self, course: Course) -> bool:
         """Whether patience is at its end."""
         return self.fit.patience is not None and course.best.stale >= self.fit.patience
+
+
+def estimated(network: nn.Module, source: loop.Source, plan: Steps, fit: loop.FitConfig) -> str:
+    """What a run will take, in words; its largest batch is tried for it.
+
+    Raises:
+        ResourceError: the memory was not enough.
+    """
+    loop.rehearse(network, source, plan, fit)  # the first pass pays for what later ones find ready: the second is timed
+    return describe.estimate(loop.rehearse(network, source, plan, fit), plan)
 
 
 def drive(way: Way, network: nn.Module, source: loop.Source, plan: Steps, state: loop.State, course: Course) -> None:

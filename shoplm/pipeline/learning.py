@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoplm.errors import DivergedError
 from shoplm.evaluate.calibrate import told
 from shoplm.evaluate.judge import Judgement
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
 from shoplm.model.bundle import TaskPart
-from shoplm.model.precision import faster
 from shoplm.pipeline import choosing, describe, resuming, warming
 from shoplm.pipeline.config import RunConfig, resolve
-from shoplm.pipeline.driving import Way, drive
+from shoplm.pipeline.driving import Way, drive, estimated
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
 from shoplm.pipeline.resuming import Course, Unfinished
@@ -59,10 +57,9 @@ class Learnt:
         }  # fmt: skip
 
     def end(self) -> None:
-        """After the bundle is written: the report, and what a finished run no longer needs goes."""
+        """After the bundle is written: the report."""
         folder, lesson = self.study.journal.folder, self.study.lesson
         describe.training_report(folder, lesson.name, self.judgement, self.fitted, lesson.prepared, self.facts, self.course.history)
-        resuming.tidy(folder)
 
 
 def learn(
@@ -91,12 +88,8 @@ def learn(
         ResourceError: memory or disk ran out.
     """
     resolved = resolve(config, lesson.train, backbone.depth, lesson.name)
-    if unfinished == "resume" and not resuming.can_resume(folder):
-        progress.say(f"{folder}: no checkpoint yet, starting from the beginning")
-    before = resuming.begun(folder, lesson.prepared.digest, resolved, unfinished)
-    precision = resolved.fit.precision or before.get("precision") or faster()
-    resolved = resolved.model_copy(update={"fit": resolved.fit.model_copy(update={"precision": precision})})
-    return work(set_up(lesson, resolved, backbone, Journal(folder), progress, ancestor), resumed=bool(before))
+    resolved, resumed = resuming.entered(folder, lesson.prepared.digest, resolved, unfinished, progress)
+    return work(set_up(lesson, resolved, backbone, Journal(folder), progress, ancestor), resumed=resumed)
 
 
 def work(study: Study, *, resumed: bool) -> Learnt:
@@ -106,19 +99,16 @@ def work(study: Study, *, resumed: bool) -> Learnt:
     learning = list(adapters.trainable(study.network).values())
     progress.say(describe.rows_line(lesson.task.subject, lesson.prepared, lesson.train, len(lesson.valid_rows)))
     progress.say(adapters.described(study.config.adapter, learning, sum(p.numel() for p in study.network.parameters())))
-    loop.rehearse(study.network, study.batch, plan, fit)  # the first pass pays for what later ones find ready: the second is timed
-    progress.say(describe.estimate(loop.rehearse(study.network, study.batch, plan, fit), plan))
+    progress.say(estimated(study.network, study.batch, plan, fit))
     fill(study)
     begin = {name: tensor.clone() for name, tensor in checkpoint.learning(study.network).items()}
     state = loop.start(study.network, fit, study.regularizer(plan))
     course, facts, folder = Course(), _facts(study, sum(p.numel() for p in learning)), study.journal.folder
     after = resumed and resuming.saved(folder)
     if after:
-        course = resuming.restored(folder, study.network, state)
-        progress.say(f"resumed after step {state.step} of {plan.steps}")
-    study.journal.open(study.config.plain(), facts, state.step)
-    (folder / "unfinished").touch()
-    try:
+        course = resuming.restored(folder, study.network, state, plan.steps, progress)
+    resuming.opened(study.journal, study.config, facts, state.step)
+    with resuming.left_behind(study.journal):
         if not after:
             warming.warm(study, lesson.train_rows, folder / "checkpoints" / warming.FOLDER)
             start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, fit)
@@ -126,9 +116,6 @@ def work(study: Study, *, resumed: bool) -> Learnt:
                 taken = study.ancestor.give_heads(study.network)
                 progress.say(f"starting from {study.ancestor.words}; heads taken over: {', '.join(taken) or 'none, no label is the same'}")
         drive(_way(study, state), study.network, study.batch, plan, state, course)
-    except DivergedError as error:
-        study.journal.flush()
-        raise DivergedError(f"{error}; {resuming.left(folder)}") from None
     if course.best.weights:
         checkpoint.restore(study.network, course.best.weights)
     fitted, judgement = choosing.settle(study, plan, begin)

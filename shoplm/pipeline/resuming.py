@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from shoplm.config import Config
-from shoplm.errors import ConfigError, DataError
+from shoplm.errors import ConfigError, DataError, DivergedError
+from shoplm.model.precision import faster
+from shoplm.pipeline.progress import Progress
 from shoplm.tally import Tally
 from shoplm.train import checkpoint, loop
+from shoplm.train.journal import Journal
+
+if TYPE_CHECKING:
+    from shoplm.pipeline.config import RunConfig
+    from shoplm.pipeline.pretrain.config import PretrainConfig
+
+C = TypeVar("C", "RunConfig", "PretrainConfig")
 
 Unfinished = Literal["refuse", "resume", "restart"]
 """What becomes of a run that stands in ``<out>/run`` and has not ended."""
@@ -86,6 +96,25 @@ def begun(folder: Path, rows_digest: str, config: Config, unfinished: Unfinished
     return before
 
 
+def entered(folder: Path, rows_digest: str, config: C, unfinished: Unfinished, progress: Progress) -> tuple[C, bool]:
+    """The settings of a run with its precision, and whether it goes on with the one that stands in ``folder``.
+
+    Raises:
+        ConfigError, DataError: as ``begun``.
+    """
+    if unfinished == "resume" and not can_resume(folder):
+        progress.say(f"{folder}: no checkpoint yet, starting from the beginning")
+    before = begun(folder, rows_digest, config, unfinished)
+    precision = config.fit.precision or before.get("precision") or faster()
+    return config.model_copy(update={"fit": config.fit.model_copy(update={"precision": precision})}), bool(before)
+
+
+def opened(journal: Journal, config: Config, facts: Mapping[str, Any], step: int) -> None:
+    """Start or continue a run's journal; from now on it has not ended."""
+    journal.open(config.plain(), facts, step)
+    (journal.folder / "unfinished").touch()
+
+
 def can_resume(folder: Path) -> bool:
     """Whether a run folder holds what a run goes on from."""
     return (folder / "manifest.json").is_file() and any((folder / "checkpoints").rglob(checkpoint.FILE))
@@ -96,10 +125,20 @@ def saved(folder: Path) -> bool:
     return (folder / "checkpoints" / checkpoint.FILE).is_file()
 
 
-def left(folder: Path) -> str:
-    """Of a run that diverged, what there is to go back to."""
-    kept = folder / "checkpoints" / checkpoint.FILE
-    return f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been written yet"
+@contextlib.contextmanager
+def left_behind(journal: Journal) -> Iterator[None]:
+    """A run that diverges in this block says what there is to go back to, its journal written.
+
+    Raises:
+        DivergedError: it diverged.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        journal.flush()
+        kept = journal.folder / "checkpoints" / checkpoint.FILE
+        left = f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been written yet"
+        raise DivergedError(f"{error}; {left}") from None
 
 
 def tidy(folder: Path) -> None:
@@ -124,13 +163,14 @@ def save(folder: Path, network: nn.Module, state: loop.State, course: Course) ->
     checkpoint.save(folder / "checkpoints", network, state, best.weights or {}, facts)
 
 
-def restored(folder: Path, network: nn.Module, state: loop.State) -> Course:
-    """Put the checkpoint of a run folder back into ``network`` and ``state``.
+def restored(folder: Path, network: nn.Module, state: loop.State, steps: int, progress: Progress) -> Course:
+    """Put the checkpoint of a run folder back into ``network`` and ``state``, and say so; ``steps`` is how many there are in all.
 
     Raises:
         DataError: it is damaged or of another model.
     """
     weights, said = checkpoint.load(folder / "checkpoints", network, state)
+    progress.say(f"resumed after step {state.step} of {steps}")
     best = Best(said["best"]["value"], said["best"]["epoch"], said["best"]["stale"], weights or None)
     return Course(best, said["history"], {head: Tally(*pair) for head, pair in said["losses"].items()})
 

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shoplm.errors import ConfigError, DivergedError
+from shoplm.errors import ConfigError
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
 from shoplm.model.joint import SHARED, Joint, of_task
 from shoplm.model.network import Network
-from shoplm.model.precision import faster
 from shoplm.pipeline import choosing, describe, resuming
 from shoplm.pipeline.config import RunConfig, resolve
-from shoplm.pipeline.driving import Way, drive
+from shoplm.pipeline.driving import Way, drive, estimated
 from shoplm.pipeline.learning import Learnt
 from shoplm.pipeline.lesson import Lesson
 from shoplm.pipeline.progress import Progress
@@ -139,12 +138,8 @@ def learn_together(
         raise ConfigError(f"`contrastive`={config.contrast.contrastive} is a stage of one task; leave it out, or set sharing=own")
     resolved = resolve(config, sum(lesson.train for lesson in lessons), backbone.depth)
     digest = hashlib.sha256("".join(lesson.prepared.digest for lesson in lessons).encode()).hexdigest()
-    if unfinished == "resume" and not resuming.can_resume(folder):
-        progress.say(f"{folder}: no checkpoint yet, starting from the beginning")
-    before = resuming.begun(folder, digest, resolved, unfinished)
-    precision = resolved.fit.precision or before.get("precision") or faster()
-    resolved = resolved.model_copy(update={"fit": resolved.fit.model_copy(update={"precision": precision})})
-    learnt = _work(_set_up(lessons, resolved, backbone, folder, progress, sharing), digest, resumed=bool(before))
+    resolved, resumed = resuming.entered(folder, digest, resolved, unfinished, progress)
+    learnt = _work(_set_up(lessons, resolved, backbone, folder, progress, sharing), digest, resumed=resumed)
     return Together(sharing, backbone, learnt, folder)
 
 
@@ -175,8 +170,7 @@ def _work(company: Company, digest: str, *, resumed: bool) -> dict[str, Learnt]:
     progress.say(adapters.described(config.adapter, learning, sum(p.numel() for p in joint.parameters())))
     turns = ", ".join(f"{name} {count:,}" for name, count in zip(company.studies, plan.turns, strict=True))
     progress.say(f"steps an epoch: {turns} (mixing_temperature={config.mixture.mixing_temperature:g})")
-    loop.rehearse(joint, company.batch, plan, config.fit)
-    progress.say(describe.estimate(loop.rehearse(joint, company.batch, plan, config.fit), plan))
+    progress.say(estimated(joint, company.batch, plan, config.fit))
     for study in company.studies.values():
         fill(study)
     shares = {name: study.lesson.train for name, study in company.studies.items()}
@@ -188,20 +182,15 @@ def _work(company: Company, digest: str, *, resumed: bool) -> dict[str, Learnt]:
     course, folder = Course(), company.journal.folder
     after = resumed and resuming.saved(folder)
     if after:
-        course = resuming.restored(folder, joint, state)
-        progress.say(f"resumed after step {state.step} of {plan.steps}")
-    company.journal.open(config.plain(), facts, state.step)
-    (folder / "unfinished").touch()
-    try:
+        course = resuming.restored(folder, joint, state, plan.steps, progress)
+    resuming.opened(company.journal, config, facts, state.step)
+    with resuming.left_behind(company.journal):
         if not after:
             for name, study in company.studies.items():
                 joint.choose(name)
                 lesson = study.lesson
                 start.heads_from_features(study.network, lesson.tokens, lesson.learnt, lesson.train, study.trunk, config.fit)
         drive(_way(company, state), joint, company.batch, plan, state, course)
-    except DivergedError as error:
-        company.journal.flush()
-        raise DivergedError(f"{error}; {resuming.left(folder)}") from None
     if course.best.weights:
         checkpoint.restore(joint, course.best.weights)
     return _ended(company, course)
@@ -220,7 +209,7 @@ def _way(company: Company, state: loop.State) -> Way:
                 if len(study.lesson.valid_rows):
                     value, said = choosing.judged(study)
                     values.append(value)
-                    found |= {f"valid_{name}_{metric[6:]}": number for metric, number in said.items()}
+                    found |= {f"valid_{name}/{metric[6:]}": number for metric, number in said.items()}
             apart = company.conflict()
         course.best.consider(
             float(np.mean(values)) if values else float(step.epoch), step.epoch, weights, config.fit.keep if values else "last"
@@ -262,6 +251,6 @@ def _ended(company: Company, course: Course) -> dict[str, Learnt]:
 
 def _of_task(name: str, line: Mapping[str, Any]) -> dict[str, Any]:
     """One epoch of the run as the task sees it: its own validation."""
-    begin = f"valid_{name}_"
+    begin = f"valid_{name}/"
     own = {f"valid_{key[len(begin) :]}": value for key, value in line.items() if key.startswith(begin)}
     return {"epoch": line["epoch"], "step": line["step"], "train_loss": line["train_loss"], **own}

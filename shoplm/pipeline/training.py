@@ -92,12 +92,14 @@ def train(
         waiting.say(f"{out}: this run has ended already, nothing to resume")
         return load(out)
     host, ancestor, config = _taken_over(config)
-    with nothing_half_written(out), contextlib.ExitStack() as opened:
-        backbone = host.backbone if host else ancestor.backbone(config) if ancestor else load_backbone(config.backbone, config.text)
-        lessons = []
+    backbone = host.backbone if host else ancestor.backbone(config) if ancestor else None
+    lessons: list[Lesson] = []
+    with nothing_half_written(out):
         for name in config.tasks:
-            source = opened.enter_context(origin(tasks.get(name), shop, data, mapping, waiting))
-            lessons.append(lesson_of(name, tasks.get(name), source.view, config, backbone.tokenizer, waiting))
+            with origin(tasks.get(name), shop, data, mapping, waiting) as source:
+                backbone = backbone or load_backbone(config.backbone, config.text)
+                lessons.append(lesson_of(name, tasks.get(name), source.view, config, backbone.tokenizer, waiting))
+        assert backbone is not None
         run_folder, found = out / "run", []
         for way in (ways := ways_of(config)):
             folder_of_way = run_folder / way if len(ways) > 1 else run_folder

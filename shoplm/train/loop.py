@@ -197,7 +197,7 @@ def fit(model: nn.Module, source: Source, plan: Steps, config: FitConfig, state:
             group["lr"] = group["peak"] * rate
         torch.manual_seed(_mixed(config.seed, state.step))
         batch, trunk = source(plan.rows(state.step))
-        losses = _gradient(learner, batch, trunk, config.accumulate, precision)
+        losses = gradient(learner, batch, trunk, config.accumulate, precision)
         if state.regularizer is not None:
             state.regularizer.penalty().backward()  # type: ignore[no-untyped-call]
         mean = weighted(losses, learner.weights)
@@ -249,7 +249,7 @@ def rehearse(model: nn.Module, source: Source, plan: Steps, config: FitConfig) -
         model.train()
         torch.manual_seed(_mixed(config.seed, -1))
         batch, trunk = source(rows)
-        _gradient(model, batch, trunk, config.accumulate, config.precision or "fp32")
+        gradient(model, batch, trunk, config.accumulate, config.precision or "fp32")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
@@ -267,7 +267,7 @@ def weighted(losses: Mapping[str, Tally[float]], weights: Mapping[str, float]) -
     return sum(weights[name] * tally.mean for name, tally in losses.items() if tally.count)
 
 
-def _gradient(model: Any, batch: Batch, trunk: Tensor | None, accumulate: int | None, precision: Precision) -> dict[str, Tally[float]]:
+def gradient(model: Any, batch: Batch, trunk: Tensor | None, accumulate: int | None, precision: Precision) -> dict[str, Tally[float]]:
     """Leave in ``.grad`` the gradient of the step's loss; returns the losses.
 
     The loss is the weighted sum over heads of each head's mean over the whole step: each micro-batch

@@ -6,6 +6,7 @@ batch size, features and adapter. How often a task has its turn follows from its
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from shoplm.config import Config
-from shoplm.model.precision import Precision, autocast
+from shoplm.model.precision import Precision
 from shoplm.text.batch import Batch
+from shoplm.train.loop import gradient
 from shoplm.train.plan import Plan, Rows, Steps
 
 Sharing = Literal["own", "shared", "both", "best"]
@@ -50,12 +52,12 @@ class Mixture(Steps):
         lengths = np.concatenate([plan.lengths for plan in plans])
         return cls(lengths, plans[0].epochs, plans[0].batch_size, plans, temperature, seed)
 
-    @property
+    @functools.cached_property
     def offsets(self) -> npt.NDArray[np.int64]:
         """(T + 1) where the rows of each plan begin, and the end."""
         return np.concatenate([[0], np.cumsum([len(plan.lengths) for plan in self.plans])]).astype(np.int64)
 
-    @property
+    @functools.cached_property
     def turns(self) -> npt.NDArray[np.int64]:
         """(T) batches of each plan in one epoch, at least one; together as many as the plans have alone, but for rounding."""
         alone = np.array([len(plan.epoch(0)) for plan in self.plans])
@@ -113,11 +115,7 @@ def conflicts(learner: Any, parts: Mapping[str, tuple[Batch, Tensor | None]], pr
     found = []
     for batch, trunk in parts.values():
         model.zero_grad(set_to_none=True)
-        counts = learner.counts(batch)
-        with autocast(precision):
-            losses = learner.losses(batch, trunk)
-        terms = [learner.weights[name] * tally.total / counts[name] for name, tally in losses.items() if tally.count]
-        torch.stack(terms).sum().backward()  # type: ignore[no-untyped-call]
+        gradient(learner, batch, trunk, None, precision)
         found.append(torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten().double() for p in learner.shared]))
     model.zero_grad(set_to_none=True)
     model.train(was)

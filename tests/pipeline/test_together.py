@@ -105,7 +105,7 @@ def test_two_adapters_folded_into_one_give_the_same_logits_also_in_plain_peft(be
 
     def fold(backbone, shared, own):
         for name, apart in own.items():
-            peft_kinds.activate(backbone, (shared, apart))
+            peft_kinds.switch(backbone)((shared, apart))
             ids = torch.tensor([[5, 6, 7, 8]])
             before[name] = backbone(ids, torch.ones_like(ids), torch.zeros_like(ids)).detach().clone()
         original(backbone, shared, own)

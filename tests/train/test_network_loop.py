@@ -10,7 +10,7 @@ from shoplm.model.specs import Choice, Labels, Score, Text
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import loop
-from shoplm.train.loop import FitConfig, _gradient
+from shoplm.train.loop import FitConfig, gradient
 from shoplm.train.start import heads_from_features
 
 TEXTS = ["where is my order", "lovely", "the dress is soft and warm", "never again", "refund me please"]
@@ -47,7 +47,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_weighted_means(fresh, kind,
     torch.stack([SPECS[name].weight * tally.mean for name, tally in losses.items()]).sum().backward()
     wanted = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()
-    found = _gradient(network, batch, trunk, accumulate, "fp32")
+    found = gradient(network, batch, trunk, accumulate, "fp32")
     for name, tally in found.items():
         assert tally.count == pytest.approx(losses[name].count)
         assert tally.total == pytest.approx(losses[name].total.item(), rel=1e-5)
@@ -87,6 +87,6 @@ def test_a_batch_of_many_tokens_is_taken_in_pieces_unless_their_number_is_set(fr
     seen = []
     losses = network.losses
     monkeypatch.setattr(network, "losses", lambda part, trunk=None: seen.append(len(part)) or losses(part, trunk))
-    _gradient(network, batch, None, accumulate, "fp32")
+    gradient(network, batch, None, accumulate, "fp32")
     assert len(seen) == pieces
     assert sum(seen) == len(batch)

@@ -24,10 +24,10 @@ from shoplm.model.backbone import Backbone
 from shoplm.model.heads import Head, TextHead, asked
 from shoplm.model.masked import Filling
 from shoplm.model.network import Network
-from shoplm.model.precision import autocast, faster
+from shoplm.model.precision import autocast
 from shoplm.model.specs import HeadSpec, Vector
-from shoplm.pipeline import describe, resuming
-from shoplm.pipeline.driving import Way, drive
+from shoplm.pipeline import resuming
+from shoplm.pipeline.driving import Way, drive, estimated
 from shoplm.pipeline.pretrain.config import PretrainConfig, resolve
 from shoplm.pipeline.pretrain.corpus import Corpus
 from shoplm.pipeline.progress import Progress
@@ -108,11 +108,8 @@ def set_up(
         ConfigError: a setting does not fit the backbone, or is not that of the run to go on with.
     """
     resolved = resolve(config, texts.train.lengths, fresh=not fills.weights)
-    if unfinished == "resume" and not resuming.can_resume(place):
-        progress.say(f"{place}: no checkpoint yet, starting from the beginning")
-    before = resuming.begun(place, texts.digest, resolved, unfinished)
-    precision = resolved.fit.precision or before.get("precision") or faster()
-    resolved = resolved.model_copy(update={"fit": resolved.fit.model_copy(update={"precision": precision})})
+    resolved, resumed = resuming.entered(place, texts.digest, resolved, unfinished, progress)
+    precision = resolved.fit.precision or "fp32"
     torch.manual_seed(resolved.fit.seed)
     cut = adapters.attach(
         backbone, AdapterConfig(method="full", layers=resolved.layers or backbone.depth, dropout=resolved.dropout), "pretrain"
@@ -131,7 +128,7 @@ def set_up(
     _start_head(network, fills, texts.train)
     assert backbone.mask is not None
     vocabulary = Vocabulary.of(backbone.tokenizer, backbone.mask)
-    return Run(resolved, network, vocabulary, texts, fills, anchors, source, Journal(place), progress, bool(before))
+    return Run(resolved, network, vocabulary, texts, fills, anchors, source, Journal(place), progress, resumed)
 
 
 @torch.no_grad()
@@ -177,28 +174,22 @@ def learn(run: Run) -> tuple[dict[str, float], dict[str, float], Course]:
             for now in run.anchors.fill():
                 advance(now - done)
                 done = now
-    loop.rehearse(network, source, plan, fit)  # the first pass pays for what later ones find ready: the second is timed
-    seconds = loop.rehearse(network, source, plan, fit)
+    said = estimated(network, source, plan, fit)
     alone = 0 if run.resumed else run.config.head_steps or 0
-    progress.say(describe.estimate(seconds, plan) + (f"; before that {alone} steps of the masked head alone" if alone else ""))
+    progress.say(said + (f"; before that {alone} steps of the masked head alone" if alone else ""))
     if run.resumed:
-        course = resuming.restored(run.journal.folder, network, state)
-        progress.say(f"resumed after step {state.step} of {plan.steps}")
+        course = resuming.restored(run.journal.folder, network, state, plan.steps, progress)
     else:
         course = Course()
         _head_alone(run, plan)
         course.history.append({"epoch": 0, "step": 0, **_judged(run, original)})
         progress.say(f"before: {_said(course.history[0])}")
-    run.journal.open(run.config.plain(), run.facts, state.step)
-    (run.journal.folder / "unfinished").touch()
+    resuming.opened(run.journal, run.config, run.facts, state.step)
     if not run.resumed:
         run.journal.add(**course.history[0])
     network.eval()  # so that the loop puts every part of it into training mode
-    try:
+    with resuming.left_behind(run.journal):
         drive(_way(run, state, original), network, source, plan, state, course)
-    except DivergedError as error:
-        run.journal.flush()
-        raise DivergedError(f"{error}; {resuming.left(run.journal.folder)}") from None
     if course.best.weights:
         checkpoint.restore(network, course.best.weights)
     network.eval()

@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
 
 def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
     reader = argparse.ArgumentParser(prog="benchmarks multitask", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    reader.add_argument("--shoppers", type=int, default=40 if quick else 600)
+    reader.add_argument("--shoppers", type=int, default=150 if quick else 600)
     reader.add_argument("--share", type=float, default=0.05 if quick else 0.02, help="of the lists, for interest")
     reader.add_argument("--ways", default="shared" if quick else ",".join(WAYS), help=f"of {', '.join(WAYS)}")
     reader.add_argument("--seeds", default="0")

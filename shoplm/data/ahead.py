@@ -1,15 +1,18 @@
-"""Read ahead: the next chunk is made in a thread of its own while the last one is being taken in.
+"""Read ahead: the next chunks are made in threads of their own while the last one is being taken in.
 
 Only worth it where the making is done outside Python, as DuckDB and Arrow do it.
 """
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -53,3 +56,22 @@ def ahead(values: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     finally:
         left.set()
         maker.join()
+
+
+def spread(work: Callable[[S], T], values: Iterator[S], workers: int = 2) -> Generator[T, None, None]:
+    """``work`` of each value in the same order, by so many threads, each at most one value ahead.
+
+    An error is raised where its value would have come. A reader that leaves early waits for the work in hand alone.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="shoplm-spread") as pool:
+        waiting: collections.deque[Future[T]] = collections.deque()
+        try:
+            for value in values:
+                waiting.append(pool.submit(work, value))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -18,18 +18,18 @@ import yaml
 
 from shoplm.errors import ResourceError
 from shoplm.files import write_text
+from shoplm.train.memory import installed
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pyarrow", "deltalake", "duckdb")
 
 
 def machine() -> dict[str, Any]:
     """What the figures of a run depend on: processor, cores, memory, versions."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     return {
         "system": platform.system(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gb": round(memory / 2**30, 1),
+        "memory_gb": round(installed() / 2**30, 1),
         "python": platform.python_version(),
     }
 

@@ -23,6 +23,7 @@ from shoplm.errors import ConfigError, DivergedError, ResourceError
 from shoplm.model.precision import Precision, autocast
 from shoplm.tally import Tally
 from shoplm.text.batch import Batch
+from shoplm.train.memory import trim
 from shoplm.train.plan import Rows, Steps
 
 
@@ -215,6 +216,7 @@ def fit(model: nn.Module, source: Source, plan: Steps, config: FitConfig, state:
         state.step += 1
         if state.step > plan.steps * (1 - config.average):
             _average(model, state)
+        trim(state.step)
         ends = state.step == int(plan.starts[epoch + 1])
         assert config.learning_rate is not None
         yield Step(

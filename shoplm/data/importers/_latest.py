@@ -40,16 +40,11 @@ class Latest:
         if not rows:
             return
         bodies = [json.dumps([dict(row.values), dict(row.more)]) for row in rows]
-        keys = pa.array([str(row.values[self.key]).strip() for row in rows], pa.string())
-        self.put(
-            pa.table(
-                [keys, pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())],
-                ["key", "said_at", "line", "body"],
-            )
+        keys = [str(row.values[self.key]).strip() for row in rows]
+        said = pa.table(
+            [pa.array(keys, pa.string()), pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())],
+            ["key", "said_at", "line", "body"],
         )
-
-    def put(self, said: pa.Table) -> None:
-        """The same from Arrow: key, said_at, line, body (a JSON list of the contract's values and of the others)."""
         if self._con is None:
             self._folder = tempfile.TemporaryDirectory(prefix="shoplm-")
             folder = Path(self._folder.name)

@@ -1,14 +1,17 @@
 """GA4's BigQuery export as JSON Lines into ``events``, a row for each item of an event, and consent into ``users``.
 
-DuckDB reads whole blocks of lines into columns and Arrow spreads parameters and items, so no line becomes a Python
-object. A visit is (user_pseudo_id, ga_session_id). What an event says as a whole and the contract does not name stands
+DuckDB reads whole blocks of lines into columns and Arrow spreads parameters and items, two blocks at a time, so no line
+becomes a Python object. A visit is (user_pseudo_id, ga_session_id). What an event says as a whole and the contract does not name stands
 on its first row only, and so does its worth, so that sums are right.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoplm.data import contract
-from shoplm.data.ahead import ahead
+from shoplm.data.ahead import spread
 from shoplm.data.convert import JSON_MARK, name_in_sql, text_in_sql
 from shoplm.data.importers._drive import check_table
-from shoplm.data.importers._latest import Latest
-from shoplm.data.importers._lines import COLUMNS, Block, line_blocks, opened
+from shoplm.data.importers._lines import COLUMNS, ROWS, Block, line_blocks, opened
 from shoplm.data.importers._rows import chunk
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault
 from shoplm.errors import DataError
@@ -60,26 +62,32 @@ def read(files: Sequence[Path], table: str | None = None) -> Iterator[Chunk]:
     only = check_table(table, ["events", "users"], SOURCE)
     for file in files:
         with opened(file):
-            yield from ahead(_chunks(file, only))
+            yield from _chunks(file, only)
 
 
 def _chunks(file: Path, only: Sequence[str]) -> Iterator[Chunk]:
     empty = True
-    with duckdb.connect(config={"threads": "1"}) as con, Latest("users", "user_id") as consent:
-        con.execute("SET python_enable_replacements=false")
-        for block in line_blocks(file, BLOCK):
-            if not len(block.text):
-                continue
+    mine = threading.local()
+
+    def work(block: Block) -> tuple[Chunk | None, pa.Table | None, tuple[Fault, ...]]:
+        if not hasattr(mine, "con"):  # a connection serves one thread
+            mine.con = duckdb.connect(config={"threads": "1"})
+            mine.con.execute("SET python_enable_replacements=false")
+        found = _read(mine.con, file, block)
+        said = _consent(mine.con, found) if "users" in only else None
+        return _events(file, found) if "events" in only else None, said, found.faults
+
+    with _Consent() as consent, closing(spread(work, (block for block in line_blocks(file, BLOCK) if len(block.text)))) as done:
+        for events, said, faults in done:
             empty = False
-            read_block = _read(con, file, block)
-            if "users" in only:
-                _put_consent(con, read_block, consent)
-            if "events" in only:
-                yield _events(file, read_block)
-            elif read_block.faults:
-                yield chunk("users", USERS, [], [], str(file), SOURCE, faults=read_block.faults)
+            if said is not None and said.num_rows:
+                consent.put(said)
+            if events is not None:
+                yield events
+            elif faults:
+                yield chunk("users", USERS, [], [], str(file), SOURCE, faults=faults)
         for rows, lines in consent.merged():
-            yield chunk("users", USERS, rows, lines, str(file), SOURCE)
+            yield Chunk("users", rows, lines, str(file), (), False, SOURCE, sparse=True)
     if empty:
         raise DataError(f"{file}: holds only blank lines; give one JSON object a line")
 
@@ -211,20 +219,68 @@ def _fault(text: pa.StringArray, numbers: np.ndarray[Any, np.dtype[np.int64]], i
     return Fault(int(numbers[i]), column, text[i].as_py().strip()[:SEEN_LENGTH], reason, fix)
 
 
-def _put_consent(con: duckdb.DuckDBPyConnection, found: _Read, consent: Latest) -> None:
-    """What shoppers allow, of each the last word in this block for every choice."""
-    rows = found.rows.select(["user_id", "user_pseudo_id", "event_time", "more_privacy_info"]).append_column("n", pa.array(found.lines))
+_LAST = "(coalesce(event_time, TIMESTAMP '-infinity'), line)"
+_LAST_SAID = (
+    "SELECT user_id, "
+    + ", ".join(f"arg_max({name}, {_LAST}) FILTER ({name} IS NOT NULL) AS {name}" for name in USERS[1:])
+    + f", max(coalesce(event_time, TIMESTAMP '-infinity')) AS event_time, arg_max(line, {_LAST}) AS line"
+)
+"""Of each shopper the last word for every choice, and where the last of all was said; what has no time was said before all times."""
+
+
+def _consent(con: duckdb.DuckDBPyConnection, found: _Read) -> pa.Table:
+    """What the shoppers of a block allow: ``USERS``, event_time, line."""
+    rows = found.rows.select(["user_id", "user_pseudo_id", "event_time", "more_privacy_info"]).append_column("line", pa.array(found.lines))
     con.register("_rows", rows.filter(pc.is_valid(rows["more_privacy_info"])))
     said = con.sql(
-        "SELECT shopper AS key, CAST(max(event_time) AS VARCHAR) || 'Z' AS said_at, arg_max(n, event_time) AS line, "
-        "'[' || CAST(json_object('user_id', shopper, 'consent_analytics', analytics, 'consent_ads', ads) AS VARCHAR) || ',{}]' AS body FROM ("
-        "SELECT coalesce(user_id, user_pseudo_id) AS shopper, event_time, n, json_extract_string(more_privacy_info, '$.analytics_storage') AS analytics, "
-        "json_extract_string(more_privacy_info, '$.ads_storage') AS ads FROM _rows) "
-        "WHERE shopper IS NOT NULL AND (analytics IN ('Yes', 'No') OR ads IN ('Yes', 'No')) GROUP BY shopper, analytics, ads"
+        f"{_LAST_SAID} FROM (SELECT coalesce(user_id, user_pseudo_id) AS user_id, event_time, line, "
+        + ", ".join(
+            f"CASE WHEN json_extract_string(more_privacy_info, '$.{theirs}') IN ('Yes', 'No') THEN json_extract_string(more_privacy_info, '$.{theirs}') "
+            f"END AS {ours}"
+            for theirs, ours in _ALLOWED.items()
+        )
+        + " FROM _rows) WHERE user_id IS NOT NULL AND (consent_analytics IS NOT NULL OR consent_ads IS NOT NULL) GROUP BY user_id"
     ).to_arrow_table()
     con.unregister("_rows")
-    if said.num_rows:
-        consent.put(said)
+    return said
+
+
+_ALLOWED = {"analytics_storage": "consent_analytics", "ads_storage": "consent_ads"}
+
+
+class _Consent:
+    """What shoppers allow, in a DuckDB file of its own until the export ends; leave it (``with``) and the file is gone."""
+
+    def __init__(self) -> None:
+        self._left = ExitStack()
+        self._con: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> _Consent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.close()
+
+    def put(self, said: pa.Table) -> None:
+        """Keep what a block said (see ``_consent``)."""
+        if self._con is None:
+            folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix="shoplm-")))
+            limits = {"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
+            self._con = self._left.enter_context(duckdb.connect(str(folder / "said.duckdb"), config=limits))
+            self._con.execute(
+                "CREATE TABLE said (user_id VARCHAR, consent_analytics VARCHAR, consent_ads VARCHAR, event_time TIMESTAMP, line BIGINT)"
+            )
+        self._con.register("_said", said)
+        self._con.execute("INSERT INTO said SELECT * FROM _said")
+        self._con.unregister("_said")
+
+    def merged(self) -> Iterator[tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]]:
+        """A row for each shopper, in pieces, and the line on which the last word was said."""
+        if self._con is None:
+            return
+        for batch in self._con.sql(f"{_LAST_SAID} FROM said GROUP BY user_id ORDER BY user_id").to_arrow_reader(ROWS):
+            table = pa.Table.from_batches([batch])
+            yield table.select(USERS), table["line"].to_numpy()
 
 
 def _events(file: Path, found: _Read) -> Chunk:

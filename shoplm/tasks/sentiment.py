@@ -1,7 +1,12 @@
-"""sentiment: is a review positive, neutral or negative, and how many stars does it give?
+"""sentiment: is a review positive, neutral or negative, how many stars does it give, and what does it say of each aspect?
 
 Learns from a shop's reviews, or from a file with ``text`` (and ``title``) and ``rating`` or ``label``.
 With ``target=COLUMN`` it learns that column's values instead (``recommended``, ``verified_purchase``, …).
+
+Aspects are learnt where some reviews tell them: a column ``aspects`` such as ``fit:negative|price:positive`` (or
+``none``, where a review speaks of none), or the ``labels`` table, a row for each aspect of a review (task ``sentiment``,
+name the aspect, value its mood). Each aspect with its mood is a yes or no of its own; where nothing is told, nothing is
+learnt of either.
 """
 
 from __future__ import annotations
@@ -16,14 +21,24 @@ import pyarrow.compute as pc
 from shoplm.data.context import Context
 from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
-from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
-from shoplm.evaluate.decide import best_favour, favoured
-from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1
-from shoplm.model.specs import Choice, HeadSpec, Score
+from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds, log_probabilities
+from shoplm.evaluate.calibration import sigmoid
+from shoplm.evaluate.decide import best_favour, favoured, passed, thresholds
+from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1, MicroF1
+from shoplm.evaluate.several import average_precisions, mean_of, pooled
+from shoplm.model.specs import Choice, HeadSpec, Labels, Score
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
 from shoplm.text.render import Prompt, titled
 
 MOODS = ("negative", "neutral", "positive")
+ASPECTS = "aspects"
+"""The column and the head of what a review says of its aspects."""
+PARTED = "|"
+"""Between the aspects of one review,"""
+SAID = ":"
+"""and between an aspect and its mood."""
+FEWEST = 5
+"""Train reviews that must say a thing of an aspect before it is learnt."""
 
 
 class SentimentSettings(Calibrating):
@@ -33,6 +48,8 @@ class SentimentSettings(Calibrating):
     """A column of the reviews whose values are the classes; None = ``label`` if there is one, else the stars' mood."""
     stars: bool = True
     """Learn the number of stars beside the class, where there are ratings and no other target is named."""
+    aspects: bool = True
+    """Learn what is said of each aspect, where some reviews tell it and no other target is named."""
 
 
 @final
@@ -75,6 +92,8 @@ class Sentiment(Task):
         targets = {"label": rows["label"]}
         if settings.stars and settings.target is None:
             targets["stars"] = rows["stars"]
+        if settings.aspects and settings.target is None:
+            targets |= _aspects(view, rows["_row"])
         slices = {"language": rows["language"], "source": rows["source"]}
         return Moments(rows["_row"], rows["at_us"], targets, rows["words"], rows["split"], slices)
 
@@ -88,7 +107,22 @@ class Sentiment(Task):
         found: dict[str, HeadSpec] = {"label": Choice(tuple(fitted.labels["label"]))}
         if "low" in fitted.numbers:
             found["stars"] = Score("regression", fitted.numbers["low"], fitted.numbers["high"])
+        if ASPECTS in fitted.labels:
+            found[ASPECTS] = Labels(tuple(fitted.labels[ASPECTS]))
         return found
+
+    def metrics_of(self, fitted: Fitted) -> Mapping[str, Metric]:
+        """Where aspects were learnt also F1 over all they are said of, its mean over aspects and moods, and mean average precision."""
+        said = fitted.labels.get(ASPECTS, ())
+        if not said:
+            return self.metrics
+        yes = [MicroF1(name, f"{name} choice", ignore=0) for name in said]
+        return {
+            **self.metrics,
+            "aspects_micro_f1": pooled(yes),
+            "aspects_macro_f1": mean_of([(one, 1) for one in yes]),
+            "aspects_mean_average_precision": mean_of([(one, 1) for one in average_precisions(said)]),
+        }
 
     def learn(self, targets: Mapping[str, pa.Array], settings: SentimentSettings) -> Fitted:
         """The classes in the train rows; moods keep their natural order."""
@@ -102,11 +136,21 @@ class Sentiment(Task):
         counts = {row["values"].as_py(): row["counts"].as_py() for row in held}
         numbers = {f"prior:{label}": counts[label] / sum(counts.values()) for label in labels}
         numbers |= {} if stars is None or stars.null_count == len(stars) else {"low": 1.0, "high": 5.0}
-        return Fitted(labels={"label": labels}, numbers=numbers, words={"target": settings.target or "", SETTING: settings.calibration})
+        said = [name for name, column in targets.items() if SAID in name and _tells(column)]
+        return Fitted(
+            labels={"label": labels, **({ASPECTS: said} if said else {})},
+            numbers=numbers,
+            words={"target": settings.target or "", SETTING: settings.calibration},
+        )
 
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
         """What makes the probabilities honest; for moods, how far rare classes are favoured in the decision."""
         fitted = calibrate(fitted, "label", scores["label"], targets["label"])
+        if ASPECTS in fitted.labels and ASPECTS in targets:
+            fitted = calibrate(fitted, ASPECTS, scores[ASPECTS], targets[ASPECTS])
+            sure = sigmoid(log_odds(fitted, ASPECTS, scores[ASPECTS]))
+            limits = thresholds(fitted.labels[ASPECTS], sure, targets[ASPECTS])
+            fitted = fitted.model_copy(update={"numbers": {**fitted.numbers, **limits}})
         if fitted.words.get("target"):
             return fitted
 
@@ -117,7 +161,7 @@ class Sentiment(Task):
         return tried(best_favour(lambda favour: metric.point(targets, self.answer(scores, tried(favour)).values)))
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
-        """The class with its probability, and the stars.
+        """The class with its probability, the stars, and what is said of which aspect.
 
         The class is the likeliest once the rare ones are favoured as validation chose: argmax of
         log p(class) - favour · log share(class) (Menon et al., 2021). Probabilities stay as they are.
@@ -138,7 +182,54 @@ class Sentiment(Task):
         if "stars" in scores.values:
             columns["stars"] = np.round(scores["stars"].astype(float), 2).tolist()
             values["stars"] = scores["stars"]
+        if ASPECTS in fitted.labels:
+            names, odds = fitted.labels[ASPECTS], log_odds(fitted, ASPECTS, scores[ASPECTS])
+            sure, held = sigmoid(odds).astype(np.float32), passed(names, odds, fitted.numbers)
+            columns[ASPECTS] = [PARTED.join(name for name, holds in zip(names, row, strict=True) if holds) for row in held >= 0.5]
+            for at, name in enumerate(names):
+                values |= {name: sure[:, at], f"{name} choice": held[:, at]}
         return Answer(columns, values)
+
+
+def _aspects(view: View, rows: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """For each aspect with its mood that some review of the whole view tells: 1 said, 0 not, null of reviews that tell nothing."""
+    here, everywhere = _told(view, "_row"), _told(view.whole, "review_id")
+    if here is None or everywhere is None:
+        return {}
+    names = view.whole.sql(
+        f"""select distinct trim(name) as name from (select unnest(string_split(told, '{PARTED}')) as name from ({everywhere}))
+            where name like '%_{SAID}_%' order by name"""
+    )["name"].to_pylist()
+    if not names:
+        return {}
+    told = dict(zip(*(column.to_pylist() for column in view.sql(here).columns), strict=True))
+    words = [told.get(row) for row in rows.to_pylist()]
+    place = {name: at for at, name in enumerate(names)}
+    held = np.zeros((len(words), len(names)), np.float32)
+    for row, word in enumerate(words):
+        for name in (word or "").split(PARTED):
+            if name.strip() in place:
+                held[row, place[name.strip()]] = 1.0
+    gone = np.array([word is None for word in words], bool)
+    return {name: pa.array(held[:, at], mask=gone) for name, at in place.items()}
+
+
+def _told(view: View, key: str) -> str | None:
+    """A query for (``key``, what its aspects are said to be) of the reviews that tell it, a person's word before a model's; None = none can."""
+    if ASPECTS in view.columns("reviews"):
+        return f'select {key}, cast("{ASPECTS}" as varchar) as told from reviews where "{ASPECTS}" is not null'
+    if not view.has("labels"):
+        return None
+    return f"""select {key}, string_agg(name || '{SAID}' || value, '{PARTED}') as told from reviews join (
+                 select subject, name, value from labels where task = 'sentiment' and name not in ('label', 'stars')
+                 qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1)
+               on subject = review_id group by {key}"""
+
+
+def _tells(column: pa.Array) -> bool:
+    """Whether enough train reviews say it, and some that could do not."""
+    said = pc.sum(column).as_py() or 0.0
+    return bool(FEWEST <= said < len(column) - column.null_count)
 
 
 def _said(seen: set[str]) -> str:

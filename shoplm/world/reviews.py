@@ -57,6 +57,8 @@ class Text:
     body: str
     plan: str
     """Truth: the moods of the clauses in order, ``+ - o``; ``>`` before the clause that has the last word, ``!`` before a verdict."""
+    aspects: str = ""
+    """Truth: what the clauses that name an aspect say of it, such as ``fit:negative|price:positive``, in order of their names."""
 
 
 def mood_of(stars: float) -> Mood:
@@ -82,9 +84,9 @@ def write(subject: Subject, said: Grammars, rng: np.random.Generator, language: 
     title = _title(subject, facts, grammar, rng, language)
     if rng.random() < _SHORT:
         clauses = [grammar.say(f"short_{mood}", rng, _nouns(subject, facts, grammar, rng))]
-        plan = f"!{_SIGNS[mood]}"
+        plan, aspects = f"!{_SIGNS[mood]}", ""
     else:
-        clauses, plan = _clauses(subject, facts, grammar, rng)
+        clauses, plan, aspects = _clauses(subject, facts, grammar, rng)
         if rng.random() < ASIDES:
             aside = _aside(subject, facts, grammar, rng)
             clauses.insert(int(rng.random() * (len(clauses) + 1)), aside)
@@ -92,17 +94,20 @@ def write(subject: Subject, said: Grammars, rng: np.random.Generator, language: 
             clauses.insert(int(rng.random() * (len(clauses) + 1)), grammar.say("context", rng, facts))
     clauses = [reworded(clause, said.words_of_reviews, 0.5, rng) for clause in clauses]
     stops = [grammar.say("stop", rng) for _ in clauses]
-    return Text(title, written(clauses, stops, subject.hand, rng, language), plan)
+    return Text(title, written(clauses, stops, subject.hand, rng, language), plan, aspects)
 
 
 _SIGNS: Mapping[Mood, str] = {"pos": "+", "neg": "-", "mid": "o"}
+_WORDS: Mapping[Mood, str] = {"pos": "positive", "neg": "negative", "mid": "neutral"}
 
 
-def _clauses(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> tuple[list[str], str]:
+def _clauses(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> tuple[list[str], str, str]:
     mood = mood_of(subject.stars)
     moods = _moods(pick_weighted(rng, _LENGTHS), subject.stars, rng)
     aspects = _aspects(subject.product, rng)
-    said = [(its, _clause(its, aspects, subject, facts, grammar, rng)) for its in moods]
+    worded = [(its, *_clause(its, aspects, subject, facts, grammar, rng)) for its in moods]
+    said = [(its, clause) for its, clause, _ in worded]
+    about = "|".join(sorted(f"{aspect}:{_WORDS[its]}" for its, _, aspect in worded if aspect))
     joined, plan = [], ""
     while said:
         its, clause = said.pop(0)
@@ -126,7 +131,7 @@ def _clauses(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: 
         kind = {"neg": "sarcasm", "pos": "joke", "mid": "mid_whole"}[mood] if not unsettled and rng.random() < 0.25 else f"{mood}_whole"
         joined.append(grammar.say(kind, rng, facts))
         plan += f"!{_SIGNS[mood]}"
-    return joined, plan
+    return joined, plan, about
 
 
 def _moods(count: int, stars: int, rng: np.random.Generator) -> list[Mood]:
@@ -153,7 +158,10 @@ def _aspects(good: Product, rng: np.random.Generator) -> list[str]:
     return [every[i] for i in rng.permutation(len(every))]
 
 
-def _clause(mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:
+def _clause(
+    mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator
+) -> tuple[str, str]:
+    """A clause, and the aspect that it names; empty where it only tells what happened."""
     good = subject.product
     wanted = {"pos": good.strong, "neg": good.weak}.get(mood)
     if mood == "neg" and not subject.fits and "fit" in aspects:
@@ -175,7 +183,8 @@ def _clause(mood: Mood, aspects: list[str], subject: Subject, facts: Mapping[str
         clause = grammar.say(f"{said}_frame" if kind == "frame" else f"{said}_happening", rng, words)
     if flips:
         clause = grammar.say("denied", rng, {**facts, "a": clause})
-    return f"{grammar.say('hedge', rng)} {clause}" if rng.random() < 0.08 else clause
+    hedged = f"{grammar.say('hedge', rng)} {clause}" if rng.random() < 0.08 else clause
+    return hedged, "" if kind == "happening" or (kind == "aspect" and mood == "mid") else aspect
 
 
 def _aside(subject: Subject, facts: Mapping[str, str], grammar: Grammar, rng: np.random.Generator) -> str:

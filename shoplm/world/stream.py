@@ -252,23 +252,25 @@ class Stream:
             title, body = fake_words("fake_review", world.said.reviews, rng)
             item = int(rng.choice(np.argsort(world.goods.quality)[: max(3, len(world.products) // 20)]))
             rating, fault, bought = 5, "fake_review", False
-        self._append(rows, truths, item, shopper, rating, (title, body), int(drafts.due_us[i]), bought, rng, (meant, said.plan, fault))
+        self._append(
+            rows, truths, item, shopper, rating, (title, body), int(drafts.due_us[i]), bought, rng, (meant, said.plan, said.aspects, fault)
+        )
         if number % EVERY_COPIED == 20:
             words = fake_words("copied_review", world.said.reviews, rng)
             names = []
             for other in rng.permutation(len(world.products))[: 5 + int(rng.random() * 3)]:
                 when = int(drafts.due_us[i]) + int(rng.integers(0, 6 * 3600)) * SECOND_US
                 writer = int(rng.integers(0, len(world.people)))
-                names.append(self._append(rows, truths, int(other), writer, 5, words, when, False, rng, (5, "", "copied_review")))
+                names.append(self._append(rows, truths, int(other), writer, 5, words, when, False, rng, (5, "", "", "copied_review")))
             self.faults.append(Fault("copied_review", "reviews", "review_id", tuple(names)))
 
     def _append(
         self, rows: list[Any], truths: list[Any], item: int, shopper: int, rating: int, words: tuple[str | None, str | None], at_us: int,
-        bought: bool, rng: np.random.Generator, truth: tuple[int, str, str | None],
+        bought: bool, rng: np.random.Generator, truth: tuple[int, str, str, str | None],
     ) -> str:  # fmt: skip
         self._reviews += 1
         name = f"r{self._reviews:07d}"
-        meant, plan, fault = truth
+        meant, plan, aspects, fault = truth
         if fault in self._fault_rows:
             self._fault_rows[fault].append(name)
         votes = int(rng.poisson(0.2 + len(words[1] or "") / 160)) if words[1] else 0
@@ -277,9 +279,8 @@ class Stream:
              "title": words[0], "body": words[1], "created_at": at_us, "verified_purchase": bought, "helpful_votes": votes}
         )  # fmt: skip
         fake = fault in ("copied_review", "fake_review")
-        truths.append(
-            {"review_id": name, "stars_meant": meant, "plan": "" if fake or words[1] is None else plan, "fake": fake, "fault": fault}
-        )
+        plan, aspects = ("", "") if fake or words[1] is None else (plan, aspects)
+        truths.append({"review_id": name, "stars_meant": meant, "plan": plan, "aspects": aspects, "fake": fake, "fault": fault})
         return name
 
     # Chats.
@@ -396,7 +397,14 @@ class Stream:
 
 
 _REVIEW_TRUTH = pa.schema(
-    [("review_id", pa.string()), ("stars_meant", pa.int64()), ("plan", pa.string()), ("fake", pa.bool_()), ("fault", pa.string())]
+    [
+        ("review_id", pa.string()),
+        ("stars_meant", pa.int64()),
+        ("plan", pa.string()),
+        ("aspects", pa.string()),
+        ("fake", pa.bool_()),
+        ("fault", pa.string()),
+    ]
 )
 
 

@@ -1,11 +1,15 @@
 """sentiment: what it learns from classes and stars, and what it answers."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from shoplm.data.shop import Shop
 from shoplm.errors import DataError
-from shoplm.model.specs import Choice, Score
+from shoplm.model.specs import Choice, Labels, Score
 from shoplm.task import Fitted, Scores, get
 
 TASK = get("sentiment")
@@ -86,3 +90,65 @@ def test_rare_moods_are_favoured_in_the_decision_only_and_only_as_validation_say
         answer = TASK.answer(scores, chosen)
         assert answer.columns["label"] == said
         np.testing.assert_allclose(answer.values["label"], [[0.4, 0.6], [0.1, 0.9]], rtol=1e-6)
+
+
+def part(reviews, labels=()):
+    """A view of reviews, and of what the ``labels`` table says about them."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder) / "shop", create=True)
+        rows = [{"review_id": f"r{at}", "item_id": "i", "rating": 4.0, "body": f"review {at}", **more} for at, more in enumerate(reviews)]
+        shop.upsert("reviews", pa.Table.from_pylist(rows))
+        if labels:
+            names = ("task", "subject", "name", "value", "by", "at")
+            shop.upsert("labels", pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in labels]))
+        yield from shop.view().parts("reviews")
+
+
+def test_aspects_of_a_column_are_yes_or_no_and_unknown_where_a_review_tells_nothing():
+    told = ("fit:negative|price:positive", " price:positive ", "none", None)
+    for view in part([{"aspects": word} for word in told]):
+        found = TASK.moments(view, Settings()).targets
+        assert found["fit:negative"].to_pylist() == [1.0, 0.0, 0.0, None]
+        assert found["price:positive"].to_pylist() == [1.0, 1.0, 0.0, None]
+        assert set(found) == {"label", "stars", "fit:negative", "price:positive"}
+        assert set(TASK.moments(view, Settings(aspects=False)).targets) == {"label", "stars"}
+
+
+def test_aspects_of_the_labels_table_are_those_of_a_person_before_those_of_a_model():
+    labels = [
+        ("sentiment", "r0", "fit", "negative", "model", 2_000_000),
+        ("sentiment", "r0", "fit", "positive", "person", 1_000_000),
+        ("sentiment", "r0", "price", "neutral", "model", 1_000_000),
+        ("sentiment", "r1", "label", "negative", "person", 1_000_000),  # the mood of the whole is no aspect
+        ("traits", "r1", "fit", "positive", "person", 1_000_000),
+    ]
+    for view in part([{}, {}], labels):
+        found = TASK.moments(view, Settings()).targets
+        assert {name: column.to_pylist() for name, column in found.items() if ":" in name} == {
+            "fit:positive": [1.0, None],
+            "price:neutral": [1.0, None],
+        }
+
+
+def test_an_aspect_is_learnt_where_five_train_reviews_say_it_and_some_do_not():
+    said = {
+        "fit:negative": pa.array([1.0] * 5 + [0.0]),
+        "fit:positive": pa.array([1.0] * 4 + [0.0, None]),
+        "price:positive": pa.array([1.0] * 5 + [None]),
+    }
+    fitted = TASK.learn({**targets(["negative", "positive"] * 3), **said}, Settings())
+    assert TASK.heads(fitted)["aspects"] == Labels(("fit:negative",))
+    assert "aspects_micro_f1" in TASK.metrics_of(fitted)
+    assert "aspects_micro_f1" not in TASK.metrics_of(TASK.learn(targets(["negative", "positive"]), Settings()))
+
+
+def test_an_answer_names_the_aspects_that_reach_their_thresholds():
+    fitted = Fitted(
+        labels={"label": ["negative", "positive"], "aspects": ["fit:negative", "price:positive"]}, numbers={"threshold:price:positive": 0.9}
+    )
+    # sigmoid: 2 -> .8808, 3 -> .9526
+    scores = Scores({"label": np.zeros((2, 2), np.float32), "aspects": np.array([[2.0, 2.0], [-1.0, 3.0]], np.float32)})
+    answer = TASK.answer(scores, fitted)
+    assert answer.columns["aspects"] == ["fit:negative", "price:positive"]
+    truth = {"fit:negative": np.array([1.0, 0.0]), "price:positive": np.array([0.0, 1.0])}
+    assert TASK.metrics_of(fitted)["aspects_micro_f1"].point(truth, answer.values) == 1.0

@@ -7,6 +7,7 @@ The floors, each importing only those below it:
     tasks                   the questions, one file each
     train | evaluate        learning | judging
     task                    the form that one task fills in
+    retrieve                which items could be the answer
     model                   backbone + adapters + heads: batch -> answer, loss
     text                    record -> words -> ids -> batch
     world                   a simulated shop

@@ -31,7 +31,7 @@ def make(job: Mapping[str, Any]) -> Json:
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
         file = Path(folder) / "few.parquet"
         few.to_parquet(file, index=False)
-        backbone = str(_tiny(Path(folder) / "tiny")) if job.get("tiny") else "default"
+        backbone = str(_tiny(Path(job["out"]).with_name("tiny-backbone"))) if job.get("tiny") else "default"  # the bundle only names it
         train(RunConfig.read(["intent"], method="head", epochs=5, backbone=backbone), data=file, out=Path(job["out"]))
     return {}
 

@@ -4,6 +4,7 @@ The floors, each importing only those below it:
 
     cli                     the command line
     pipeline                the story in a few functions: train, evaluate, compare; the Bundle that users hold
+    apps                    what a shop does with answers: recommend
     tasks                   the questions, one file each
     train | evaluate        learning | judging
     task                    the form that one task fills in

@@ -28,6 +28,7 @@ from shoplm.errors import ConfigError, DataError
 @click.option("--target", help="The column whose values are to be learnt.")
 @click.option("--where", help="A SQL condition on the rows, such as \"country = 'DE'\".")
 @click.option("--recipe", type=FILE, help="A YAML file of settings.")
+@click.option("--items", type=FILE, help="With `recommend --data`: a file of items (item_id, title, …).")
 @click.option("--seed", type=click.IntRange(min=0))
 @click.option("--resume", "unfinished", flag_value="resume", help="Go on with the run that stands in OUT and has not ended.")
 @click.option("--restart", "unfinished", flag_value="restart", help="Throw that run away and begin anew.")
@@ -36,6 +37,7 @@ def train(
     words: tuple[str, ...],
     shop: Path | None,
     data: Path | None,
+    items: Path | None,
     out: Path | None,
     pairs: tuple[str, ...],
     recipe: Path | None,
@@ -43,19 +45,28 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the backbone for tasks (interest, traits, sentiment, intent) and write a bundle.
+    """Fine-tune the backbone for tasks (interest, traits, sentiment, intent) and write a bundle; or learn to `recommend`.
 
     Settings: epochs batch_size max_length learning_rate optimizer weight_decay warmup schedule seed
     patience layers r lora_alpha … as KEY=VALUE.
     """
-    from shoplm.pipeline.config import RunConfig
-    from shoplm.pipeline.progress import Terminal
-    from shoplm.pipeline.training import train as run
+    from shoplm.cli import apps
 
     if out is None and given["into"] is None and recipe is None:
         raise click.UsageError("Missing option '--out' (with --into it may be left out).")
     names = [word for word in words if "=" not in word]
     settings = [word for word in words if "=" in word]
+    if apps.RECOMMEND in names:
+        apps.train_recommend(
+            names, settings, shop, data, items, out, {**given, "recipe": recipe, "map": pairs, "resume or --restart": unfinished}, as_json
+        )
+        return
+    if items is not None:
+        raise ConfigError(f"--items {items}: only `shoplm train recommend` reads a file of items")
+    from shoplm.pipeline.config import RunConfig
+    from shoplm.pipeline.progress import Terminal
+    from shoplm.pipeline.training import train as run
+
     config = RunConfig.read(names, recipe, settings, **given)
     if out is None and config.into is None:
         raise ConfigError("--out: expected a folder for the bundle, such as --out my-bundle (with --into it may be left out)")
@@ -207,6 +218,11 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Judge a bundle on rows with known answers, beside a majority guess and a TF-IDF model, with 95 % intervals."""
+    from shoplm.cli import apps
+
+    if name == apps.RECOMMEND or (name is None and apps.recommends(bundle)):
+        apps.evaluate_recommend(bundle, shop, data, split, as_json)
+        return
     from shoplm.pipeline import judging
     from shoplm.pipeline.bundle import load
     from shoplm.pipeline.progress import Terminal
@@ -268,8 +284,12 @@ def predict(
 @click.argument("bundle", type=FOLDER)
 def verify(bundle: Path) -> None:
     """Check every file of a bundle against its checksums, and that it answers."""
+    from shoplm.cli import apps
     from shoplm.pipeline.predicting import verify as look
 
+    if apps.recommends(bundle):
+        apps.verify_recommend(bundle)
+        return
     click.echo(f"{look(bundle)}\nnext: {typed('predict', bundle, '--text', '…')}")
 
 

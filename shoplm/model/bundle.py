@@ -9,6 +9,7 @@
                              a task's name, or ``shared`` for the tasks that have one in common
       heads/<task>.safetensors
       fitted/<task>.json
+      parts/<name>/          what an application learnt, such as ``recommend``; a bundle of such parts alone has no backbone
       metrics.json
       checksums.json         SHA-256 of every file above: an altered or missing file is refused by name
 
@@ -126,14 +127,28 @@ def verify(place: Path) -> dict[str, Any]:
     Raises:
         BundleError: no bundle, a newer one, or a file that is missing, altered or too many, by name.
     """
+    config = parts(place)
+    if not config["tasks"] and config.get("parts"):
+        raise BundleError(f"{place}: holds no task, only {', '.join(config['parts'])}; ask it with `shoplm {config['parts'][0]} {place} …`")
+    if not (place / "tokenizer.json").is_file():
+        raise BundleError(f"{place}/tokenizer.json: missing; restore the bundle from a copy")
+    return config
+
+
+def parts(place: Path) -> dict[str, Any]:
+    """The same of a bundle that may hold parts of applications and no task.
+
+    Raises:
+        BundleError: no bundle, a newer one, or a file that is missing, altered or too many, by name.
+    """
     folder.recover(place)
-    folder.check(place, ("config.json", "tokenizer.json"))
+    folder.check(place, ("config.json",))
     try:
         config: dict[str, Any] = json.loads((place / "config.json").read_text("utf-8"))
-        version = config["shoplm_bundle"]
+        version, tasks = config["shoplm_bundle"], config["tasks"]
     except (ValueError, KeyError, TypeError):
         raise BundleError(f"{place}/config.json: not a bundle's configuration; restore the bundle") from None
-    if version != FORMAT:
+    if version != FORMAT or not isinstance(tasks, dict):
         raise BundleError(f"{place}: bundle format {version}, this version reads {FORMAT}; update ShopLM")
     return config
 

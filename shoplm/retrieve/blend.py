@@ -20,6 +20,8 @@ from shoplm.retrieve.neighbours import largest
 
 LEARNT_ROWS = 20_000
 """Shoppers that weights are learnt from, at most."""
+LEAST = 1e-3
+"""The smallest weight: no source counts against what it names, and where only one speaks its own order holds."""
 RIDGE = 1e-3
 """Penalty on the squares of the weights, beside the mean log-likelihood of a shopper."""
 
@@ -113,14 +115,14 @@ def learn(found: Candidates, wanted: Int32) -> Float32:
         wanted: (B) the item that each took next; where it is no candidate nothing is learnt.
 
     Returns:
-        Zeros where no candidate was wanted.
+        At least ``LEAST`` each; all alike where no candidate was wanted.
     """
     hit = found.items == np.asarray(wanted)[found.owner]
     has = np.zeros(len(found.start) - 1, bool)
     has[found.owner[hit]] = True
     rows = np.flatnonzero(has)
     if not len(rows):
-        return np.zeros(found.says.shape[1], np.float32)
+        return np.ones(found.says.shape[1], np.float32)
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), LEARNT_ROWS)).astype(int)]
     within = np.zeros(len(has), bool)
     within[rows] = True
@@ -138,7 +140,8 @@ def learn(found: Candidates, wanted: Int32) -> Float32:
         loss = (np.log(total) - worth[right]).mean() + RIDGE * (weights**2).sum()
         return float(loss), (says.T @ (chance - right)) / len(rows) + 2 * RIDGE * weights
 
-    solved = scipy.optimize.minimize(lost, np.ones(says.shape[1]), jac=True, method="L-BFGS-B")
+    bounds = [(LEAST, None)] * says.shape[1]
+    solved = scipy.optimize.minimize(lost, np.ones(says.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds)
     return np.asarray(solved.x, np.float32)
 
 

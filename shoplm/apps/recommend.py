@@ -1,0 +1,279 @@
+"""recommend: from a shopper's acts to a list of items, each with the reason why it is there.
+
+Sources name candidates: what often follows the last acts (``next``), what the same shoppers act on (``together``), what is worded
+alike (``similar``), what is wanted lately (``popular``). A blend weighs them. How a source counts and what the weights are is
+learnt from each shopper's last act among those that teach; nobody's validation or test act is looked at.
+
+No shopper is stored: a list follows from the acts that are handed in, so an act of a minute ago changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+from scipy import sparse
+
+from shoplm.config import Config
+from shoplm.errors import BundleError, DataError
+from shoplm.retrieve.blend import Popularity, Source, gather, learn, names, ranked
+from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
+from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts
+
+NAME = "recommend"
+SIGNS: Mapping[str, float] = {
+    "select_item": 0.3, "view_item": 0.3, "add_to_wishlist": 0.6, "add_to_cart": 0.7, "begin_checkout": 0.8, "purchase": 1.0,
+}  # fmt: skip
+"""How much an act says of what its shopper wants."""
+DAY_US = 86_400_000_000
+JUDGED = 4_000
+"""Shoppers that the sources' ways of counting are chosen on, at most."""
+CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
+    "next": tuple(
+        (CountConfig(ordered=True, window=window, decay=decay, common_to=rare), MemoryConfig(recency=recency))
+        for window, decay in ((1, 1.0), (4, 0.5), (10, 0.8))
+        for rare in (0.0, 0.25)
+        for recency in (0.4, 0.7)
+    ),
+    "together": tuple(
+        (CountConfig(ordered=False, window=window, decay=decay, common_to=rare), MemoryConfig(recency=recency))
+        for window, decay in ((10, 0.8), (50, 0.95))
+        for rare in (0.0, 0.25)
+        for recency in (0.7, 0.9)
+    ),
+}
+"""Ways of counting that are tried, of each source; the one whose lists alone have the best NDCG at 10 is taken."""
+RECENCIES = (0.5, 0.7, 0.9)
+"""Of the texts' source."""
+
+
+class RecommendConfig(Config):
+    """What ``train recommend`` does."""
+
+    signs: Mapping[str, pydantic.PositiveFloat] = SIGNS
+    """Acts that count, and how much each says; all others are passed over."""
+    last: int = pydantic.Field(default=50, ge=1)
+    """Acts of a shopper that are read."""
+    most: int = pydantic.Field(default=200, ge=1)
+    """Candidates that each source names."""
+    half_life_days: float = pydantic.Field(default=30.0, gt=0)
+    """After how many days an act counts half for what is popular."""
+    seen: Literal["removed", "kept"] = "removed"
+    """Whether items that a shopper has acted on may be in the list."""
+    held_out: bool = True
+    """Keep each shopper's last two acts for validation and test; without it all acts teach, and nothing can be judged."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an item is in a list."""
+
+    source: str
+    """The source that says most for it."""
+    share: float
+    """Its part of what all sources say for it, in [0, 1]."""
+    act: int | None
+    """The place in the history of the act that says most, where the source speaks of acts."""
+    shares: Mapping[str, float]
+    """Of every source that says something for it."""
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """What was learnt: N items, sources, and how they are weighed."""
+
+    ids: tuple[str, ...]
+    """(N) the items' ids."""
+    counts: Int64
+    """(N) acts on each among those that taught."""
+    sources: Mapping[str, Source]
+    weights: Float32
+    """(F) as ``blend.names`` calls them."""
+    config: RecommendConfig
+    chosen: Mapping[str, Any]
+    """How each source counts, in plain values."""
+
+    def lists(
+        self, asked: Histories, k: int = 10, barred: npt.NDArray[np.bool_] | None = None, alone: str | None = None
+    ) -> tuple[Int32, Float32]:
+        """The best items of each of B shoppers.
+
+        Args:
+            asked: their acts, oldest first.
+            k: how many.
+            barred: (N) items that are in no list.
+            alone: the name of a source whose order is taken instead of the blend's.
+
+        Returns:
+            (B, k) codes, -1 behind the last, and scores: the larger the better, comparable within a list.
+        """
+        shut = np.zeros(0, np.int32) if barred is None else np.flatnonzero(barred).astype(np.int32)
+        gone = asked if self.config.seen == "removed" else Histories.of([[]] * len(asked))
+        if len(shut):
+            gone = _with(gone, shut)
+        sources = self.sources if alone is None else {alone: self.sources[alone]}
+        found = gather(sources, asked, max(self.config.most, k), gone)
+        return ranked(found, self.weights if alone is None else np.array([1, 0], np.float32), k)
+
+    def because(self, history: Histories, item: int) -> Reason:
+        """Why ``item`` is in the list of ONE shopper."""
+        gone = Histories.of([[]])
+        found = gather(self.sources, history, len(self.ids), gone)
+        at = np.flatnonzero(found.items == item)
+        if not len(at):
+            raise DataError(f"recommend: no source names the item `{self.ids[item]}` for this history")
+        said = np.maximum(found.says[at[0]] * self.weights, 0).reshape(len(self.sources), -1).sum(1)
+        shares = said / max(float(said.sum()), 1e-9)
+        order = np.argsort(-shares, kind="stable")
+        best = list(self.sources)[order[0]]
+        source = self.sources[best]
+        act = int(source.because(history, item).argmax()) if isinstance(source, Neighbours) and len(history.items) else None
+        listed = {list(self.sources)[place]: round(float(shares[place]), 4) for place in order if shares[place] > 0}
+        return Reason(best, float(shares[order[0]]), act, listed)
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        (folder / "items.json").write_text(json.dumps(self.ids, ensure_ascii=False), "utf-8")
+        np.save(folder / "counts.npy", self.counts)
+        kinds: dict[str, Any] = {}
+        for name, source in self.sources.items():
+            if isinstance(source, Neighbours):
+                matrix = source.matrix
+                np.savez(folder / f"{name}.npz", data=matrix.data, indices=matrix.indices, indptr=matrix.indptr)
+                kinds[name] = {"neighbours": source.memory.plain()}
+            elif isinstance(source, Popularity):
+                np.savez(folder / f"{name}.npz", counts=source.counts)
+                kinds[name] = {"popularity": {"most": source.most}}
+        plain = {"settings": self.config.plain(), "weights": self.weights.tolist(), "sources": kinds, "chosen": dict(self.chosen)}
+        (folder / "recommend.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False), "utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Recommender:
+        """Read what ``save`` wrote.
+
+        Raises:
+            BundleError: a file is missing or makes no sense.
+        """
+        try:
+            plain = json.loads((folder / "recommend.json").read_text("utf-8"))
+            ids = tuple(json.loads((folder / "items.json").read_text("utf-8")))
+            sources: dict[str, Source] = {}
+            for name, kind in plain["sources"].items():
+                with open(folder / f"{name}.npz", "rb") as file, np.load(file, allow_pickle=False) as held:
+                    if "neighbours" in kind:
+                        matrix = sparse.csr_array((held["data"], held["indices"], held["indptr"]), shape=(len(ids), len(ids)))
+                        sources[name] = Neighbours(matrix, MemoryConfig.of(kind["neighbours"]))
+                    else:
+                        sources[name] = Popularity(held["counts"], kind["popularity"]["most"])
+            counts = np.load(folder / "counts.npy", allow_pickle=False)
+            config = RecommendConfig.of(plain["settings"])
+            return Recommender(ids, counts, sources, np.array(plain["weights"], np.float32), config, plain["chosen"])
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{folder}: not a recommender that this version reads ({error}); train it again") from None
+
+
+def fitted(histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequence[str] | None, config: RecommendConfig) -> Recommender:
+    """Learn from S shoppers.
+
+    Args:
+        histories: their acts, oldest first, with weights.
+        at_us: (A) when each act was.
+        ids: (N) all items, acted on or not.
+        texts: (N) what each is in words; None = nothing is known in words.
+        config: settings.
+
+    Raises:
+        DataError: no shopper has two acts, so nothing follows anything.
+    """
+    short, wanted, rows = histories.without_last()
+    if not len(rows):
+        raise DataError("recommend: no shopper has two acts on items; give events of shoppers who come back")
+    items, near = len(ids), None if texts is None else from_texts(texts)
+    chosen = _chosen(short, wanted, items, near, config)
+    lately = _lately(at_us, config)
+    before_last = np.ones(len(histories.items), bool)
+    before_last[histories.start[1:][rows] - 1] = False
+    inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen)
+    weights = learn(gather(inner, short, config.most, short if config.seen == "removed" else None), wanted)
+    sources = _sources(histories, lately, items, near, chosen)
+    plain = {name: {"count": count.plain() if count else None, "memory": memory.plain()} for name, (count, memory) in chosen.items()}
+    return Recommender(tuple(ids), histories.counts(items), sources, weights, config, plain)
+
+
+Chosen = Mapping[str, tuple[CountConfig | None, MemoryConfig]]
+
+
+def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array | None, config: RecommendConfig) -> Chosen:
+    """The best of ``CANDIDATES`` for each source, by its own lists' NDCG at 10 for what each shopper took last."""
+    rows = np.linspace(0, len(short) - 1, min(len(short), JUDGED)).astype(int)
+    asked, taken = short.take(rows), wanted[rows]
+    found: dict[str, tuple[CountConfig | None, MemoryConfig]] = {}
+    pairs: dict[tuple[Any, ...], sparse.csr_array] = {}
+    for name, ways in CANDIDATES.items():
+        scored = []
+        for place, (count, memory) in enumerate(ways):
+            memory = memory.model_copy(update={"last": config.last})
+            source = Neighbours(_counted(short, items, count, pairs), memory)
+            scored.append((_ndcg(source, asked, taken, config), -place, count, memory))
+        best = max(scored, key=lambda one: one[:2])
+        found[name] = best[2:]
+    if near is not None and near.nnz:
+        memories = [MemoryConfig(recency=recency, last=config.last) for recency in RECENCIES]
+        tried = [(_ndcg(Neighbours(near, memory), asked, taken, config), -place, memory) for place, memory in enumerate(memories)]
+        found["similar"] = (None, max(tried, key=lambda one: one[:2])[2])
+    return found
+
+
+def _counted(histories: Histories, items: int, count: CountConfig, known: dict[tuple[Any, ...], sparse.csr_array]) -> sparse.csr_array:
+    """``neighbours.from_acts``, the pairs themselves counted once for all dampings of them."""
+    key = (id(histories), count.window, count.decay)
+    if key not in known:
+        known[key] = counted(histories, items, count.window, count.decay)
+    pairs = known[key] if count.ordered else sparse.csr_array(known[key] + known[key].T)
+    return damped(pairs, histories.counts(items), count, 400)
+
+
+def _sources(histories: Histories, lately: Float32, items: int, near: sparse.csr_array | None, chosen: Chosen) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for name, (count, memory) in chosen.items():
+        matrix = near if count is None else _counted(histories, items, count, {})
+        assert matrix is not None
+        found[name] = Neighbours(matrix, memory)
+    weight = lately if histories.weight is None else lately * histories.weight
+    found["popular"] = Popularity(np.bincount(histories.items, weight, items).astype(np.float32))
+    return found
+
+
+def _ndcg(source: Source, asked: Histories, wanted: Int32, config: RecommendConfig) -> float:
+    """NDCG at 10 of a source's own order, one wanted item a shopper."""
+    found = gather({"one": source}, asked, 10, asked if config.seen == "removed" else None)
+    items, _ = ranked(found, np.array([1, 0], np.float32), 10)
+    right = items == wanted[:, None]
+    return float((right / np.log2(np.arange(10) + 2.0)).sum() / max(1, len(wanted)))
+
+
+def _lately(at_us: Int64, config: RecommendConfig) -> Float32:
+    """(A) what an act counts for what is popular: half after each half-life before the newest act."""
+    ago = (int(at_us.max(initial=0)) - at_us) / (config.half_life_days * DAY_US)
+    found: Float32 = np.exp2(-np.minimum(ago, 60)).astype(np.float32)
+    return found
+
+
+def _with(asked: Histories, items: Int32) -> Histories:
+    """The same histories with these items in each."""
+    pieces = [np.concatenate([asked.items[a:b], items]) for a, b in zip(asked.start, asked.start[1:], strict=False)]
+    start = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+    return replace(asked, items=np.concatenate(pieces).astype(np.int32), start=start, weight=None)
+
+
+def described(found: Recommender) -> list[str]:
+    """What the weights are, one line each, the largest first."""
+    pairs = sorted(zip(names(list(found.sources)), found.weights.tolist(), strict=True), key=lambda pair: -pair[1])
+    return [f"{name}: {weight:.2f}" for name, weight in pairs]

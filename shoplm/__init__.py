@@ -21,12 +21,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load"]
+__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load", "recommend"]
 
 if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
     from shoplm.pipeline.compare.comparing import compare
+    from shoplm.pipeline.recommending import recommend
     from shoplm.pipeline.training import fit
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
     "compare": "shoplm.pipeline.compare.comparing",
+    "recommend": "shoplm.pipeline.recommending",
 }
 
 

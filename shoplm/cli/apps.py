@@ -95,7 +95,7 @@ def recommend(
         )
         return
     listed = [word.strip() for word in (items or "").split(",") if word.strip()]
-    picks, notes = recommending.recommend(recommending.load(bundle), shop, user=user, items=listed, k=k)
+    picks, notes = recommending.listed(recommending.load(bundle), shop, user=user, items=listed, k=k)
     lines = [f"note: {note}" for note in notes]
     for place, pick in enumerate(picks, 1):
         lines.append(f"{place:>3}  {pick.item_id}  {pick.title}  ({pick.because})")

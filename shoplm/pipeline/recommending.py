@@ -6,225 +6,35 @@ has one, says so itself. Lists are judged over all items, and whether seen items
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shoplm.apps.recommend import NAME, Reason, RecommendConfig, Recommender, fitted
-from shoplm.data.consent import learnable
 from shoplm.data.convert import text_in_sql
-from shoplm.data.importers.table import read
 from shoplm.data.shop import Shop
 from shoplm.data.view import View
-from shoplm.errors import BundleError, DataError, did_you_mean
+from shoplm.errors import BundleError, DataError
 from shoplm.evaluate.bootstrap import Estimate
 from shoplm.evaluate.ranking import RankingJudge, RankingJudgement, difference
 from shoplm.files import whole
 from shoplm.model import bundle, folder
+from shoplm.pipeline.acts import SPLITS, Acts, acts_of, opened
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.retrieve.histories import Histories
-from shoplm.text.render import clean
 from shoplm.train.journal import machine, versions
 
 AT = (10, 20)
 """Lengths of lists that are judged."""
 BATCH = 1_000
 """Shoppers that are listed at once."""
-SPLITS = {"train": 0, "valid": 1, "val": 1, "test": 2}
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "user_id": ("user_id", "user", "userid", "customer_id", "shopper_id", "session_id"),
-    "item_id": ("item_id", "item", "itemid", "product_id", "parent_asin", "asin"),
-    "event_time": ("event_time", "timestamp", "time"),
-    "position": ("position", "order", "step"),
-    "event_name": ("event_name", "event_type", "event"),
-    "split": ("split",),
-}
-"""Our field of a plain file of acts, and what its column may be called."""
-ITEM_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "item_id", "product_id", "asin"),
-    "title": ("title", "text", "name", "description", "attributes"),
-}
-
-
-@dataclass(frozen=True)
-class Acts:
-    """What S shoppers did on N items."""
-
-    shoppers: pa.Array
-    """string (S)"""
-    histories: Histories
-    at_us: npt.NDArray[np.int64]
-    """(A)"""
-    split: npt.NDArray[np.int8]
-    """(A) 0 teaches, 1 validation, 2 test."""
-    ids: tuple[str, ...]
-    """(N)"""
-    texts: tuple[str, ...]
-    """(N) each item in words, empty where nothing is known."""
-    data_version: str
-
-    def upto(self, split: int) -> tuple[Histories, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The acts before those of a split: histories of all S shoppers, the times, and places among all acts."""
-        kept = np.flatnonzero(self.split < split)
-        owner = self.histories.owner[kept]
-        start = np.searchsorted(owner, np.arange(len(self.histories) + 1)).astype(np.int64)
-        weight = None if self.histories.weight is None else self.histories.weight[kept]
-        return Histories(self.histories.items[kept], start, weight), self.at_us[kept], kept
-
-    def asked(self, split: int) -> tuple[npt.NDArray[np.int64], Histories, Histories]:
-        """The shoppers with acts in a split, what they did before, and the items that they took in it."""
-        before, _, _ = self.upto(split)
-        there = np.flatnonzero(self.split == split)
-        owner = self.histories.owner[there]
-        rows = np.unique(owner)
-        items = [np.unique(self.histories.items[there[owner == row]]) for row in rows] if len(there) != len(rows) else None
-        if items is None:  # one act each, as leave-one-out has it
-            wanted = Histories(self.histories.items[there], np.arange(len(there) + 1).astype(np.int64))
-        else:
-            wanted = Histories(np.concatenate(items).astype(np.int32), np.cumsum([0, *map(len, items)]).astype(np.int64))
-        return rows, before.take(rows), wanted
-
-
-def acts_of(view: View, config: RecommendConfig) -> Acts:
-    """Read a shop's events and products.
-
-    Raises:
-        DataError: there are no acts on items.
-    """
-    named = ", ".join(map(text_in_sql, config.signs))
-    split = 'cast("split" as varchar)' if "split" in view.columns("events") else "cast(null as varchar)"
-    rows = view.sql(
-        f"""select coalesce(user_id, user_pseudo_id) as who, item_id, event_name, epoch_us(event_time) as at_us, {split} as split
-            from events where item_id is not null and coalesce(user_id, user_pseudo_id) is not null and event_name in ({named})
-            order by who, event_time, event_seq, event_id"""
-    )
-    if not rows.num_rows:
-        raise DataError(f"events: no act on an item by a shopper; expected one of {', '.join(config.signs)} with item_id and user_id")
-    products = _products(view)
-    known = pa.chunked_array([products["id"].combine_chunks(), rows["item_id"].combine_chunks()]).unique()
-    ids = known.to_pylist()
-    texts = dict(zip(products["id"].to_pylist(), products["words"].to_pylist(), strict=True))
-    items = pc.index_in(rows["item_id"], known).to_numpy().astype(np.int32)
-    signs = np.array([config.signs[name] for name in rows["event_name"].to_pylist()], np.float32)
-    who = rows["who"].combine_chunks().dictionary_encode()
-    owner = who.indices.to_numpy().astype(np.int64)
-    said = rows["split"].combine_chunks()
-    again = np.zeros(len(items), bool)  # one look after another at one thing is one act, of its weightiest kind
-    again[1:] = (items[1:] == items[:-1]) & (owner[1:] == owner[:-1])
-    if said.null_count < len(said):
-        again[1:] &= pc.fill_null(pc.equal(said[1:], said[:-1]), False).to_numpy(zero_copy_only=False)
-    first = np.flatnonzero(~again)
-    weight = np.maximum.reduceat(signs, first)
-    lengths = np.bincount(owner[first], minlength=len(who.dictionary))
-    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    histories = Histories(items[first], start, weight)
-    return Acts(
-        who.dictionary, histories, rows["at_us"].to_numpy().astype(np.int64)[first], _split(said.take(pa.array(first)), histories, config),
-        tuple(ids), tuple(texts.get(name, "") for name in ids), view.data_version,
-    )  # fmt: skip
-
-
-def _products(view: View) -> pa.Table:
-    """Each product's id and words: title, brand, kind, description."""
-    if not view.has("products"):
-        return pa.table({"id": pa.array([], pa.string()), "words": pa.array([], pa.string())})
-    columns = view.columns("products")
-    words = [name for name in ("title", "brand", "product_type", "description") if name in columns]
-    rows = view.sql(f"select id, {', '.join(f'cast({name} as varchar) as {name}' for name in words)} from products order by id")
-    told = [" ".join(filter(None, map(clean, each))) for each in zip(*(rows[name].to_pylist() for name in words), strict=True)]
-    return pa.table({"id": rows["id"], "words": pa.array(told, pa.string())})
-
-
-def _split(said: pa.Array, histories: Histories, config: RecommendConfig) -> npt.NDArray[np.int8]:
-    """(A) what each act is for: as the data says, else the last act of three or more is test and the one before it validation."""
-    if said.null_count < len(said):
-        words = [SPLITS.get((word or "train").strip().lower(), 0) for word in said.to_pylist()]
-        return np.array(words, np.int8)
-    found = np.zeros(len(histories.items), np.int8)
-    if config.held_out:
-        long = np.flatnonzero(histories.lengths >= 3)
-        found[histories.start[1:][long] - 1] = 2
-        found[histories.start[1:][long] - 2] = 1
-    return found
-
-
-@contextlib.contextmanager
-def opened(shop: Path | Shop | None, data: Path | None, items: Path | None = None) -> Iterator[View]:
-    """A view of a shop, or of the temporary shop that plain files of acts and of items become.
-
-    Raises:
-        DataError: neither or both are given, or a file has no column for what is needed.
-    """
-    if (shop is None) == (data is None):
-        raise DataError(
-            "no data: give --shop DIR or --data FILE" if shop is None else "two sources of rows: give --shop or --data, not both"
-        )
-    if shop is not None:
-        yield learnable(shop if isinstance(shop, Shop) else Shop(Path(shop)))
-        return
-    assert data is not None
-    with tempfile.TemporaryDirectory(prefix="shoplm-") as place:
-        made = Shop(Path(place) / "shop", create=True)
-        made.upsert("events", _acts_file(data))
-        if items is not None:
-            made.upsert("products", _items_file(items))
-        yield made.view()
-
-
-def _acts_file(file: Path) -> pa.Table:
-    rows, found = _columns(file, FIELDS, ("user_id", "item_id"))
-    if "event_time" not in found and "position" not in found:
-        raise DataError(f"{file}: no column that tells the order of acts; expected one of event_time, timestamp, position")
-    columns: dict[str, Any] = {
-        name: rows[found[name]].cast(pa.string()) for name in ("user_id", "item_id", "event_name", "split") if name in found
-    }
-    columns.setdefault("event_name", pa.chunked_array([pa.array(["purchase"] * rows.num_rows)]))
-    if "event_time" in found:
-        columns["event_time"] = rows[found["event_time"]]
-    else:  # the order alone is known: a day apart, so that it is no session
-        place = pc.cast(rows[found["position"]], pa.int64())
-        columns["event_time"] = pc.multiply(pc.add(place, 1), 86_400_000_000).cast(pa.timestamp("us", "UTC"))
-    return pa.table(columns)
-
-
-def _items_file(file: Path) -> pa.Table:
-    rows, found = _columns(file, ITEM_FIELDS, ("id",))
-    words = [name for name in ITEM_FIELDS["title"] if name in {column.strip().lower() for column in rows.column_names}]
-    told = [[_words(value) for value in rows[name].to_pylist()] for name in words]
-    titles = [clean(" ".join(filter(None, each))) for each in zip(*told, strict=True)] if told else [""] * rows.num_rows
-    ids = rows[found["id"]].cast(pa.string())
-    return pa.table(
-        {"id": ids, "title": pa.array([title or name for title, name in zip(titles, ids.to_pylist(), strict=True)], pa.string())}
-    )
-
-
-def _words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-
-
-def _columns(file: Path, fields: Mapping[str, Sequence[str]], needed: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
-    """A file's rows, and which of its columns is which field."""
-    chunks = [chunk.rows for chunk in read([file], "events") if chunk.rows.num_rows]
-    if not chunks:
-        raise DataError(f"{file}: holds no rows")
-    rows = pa.concat_tables(chunks, promote_options="permissive")
-    low = {name.strip().lower(): name for name in rows.column_names}
-    found = {field: next(low[word] for word in words if word in low) for field, words in fields.items() if set(words) & set(low)}
-    for field in needed:
-        if field not in found:
-            raise DataError(f"{file}: no column `{field}`; {did_you_mean(field, rows.column_names)}")
-    return rows, found
 
 
 @dataclass(frozen=True)
@@ -383,6 +193,23 @@ class Pick:
 
 
 def recommend(
+    bundle: str | Path | Recommender, shop: str | Path | Shop, *, user_id: str | None = None, items: Sequence[str] = (), k: int = 10
+) -> list[dict[str, Any]]:
+    """A list for a shopper of a shop, or for someone who just acted on ``items``: ``shoplm.recommend``.
+
+    Returns:
+        For each item, best first, its id, title, score, source, the reason in words, and what each source's share of it is.
+
+    Raises:
+        DataError: ``k`` is not positive, or neither a shopper nor items are given.
+        BundleError: the bundle cannot be used.
+    """
+    found = bundle if isinstance(bundle, Recommender) else load(Path(bundle))
+    picks, _ = listed(found, shop if isinstance(shop, Shop) else Path(shop), user=user_id, items=items, k=k)
+    return [pick.plain() for pick in picks]
+
+
+def listed(
     found: Recommender, shop: Path | Shop, *, user: str | None = None, items: Sequence[str] = (), k: int = 10, reasons: bool = True
 ) -> tuple[list[Pick], list[str]]:
     """A list for a shopper of a shop, or for someone who just acted on ``items``, oldest first.

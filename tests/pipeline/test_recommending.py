@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import shoplm
 from shoplm.apps.recommend import RecommendConfig
 from shoplm.cli import run
 from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
 from shoplm.pipeline import recommending
+from shoplm.pipeline.acts import acts_of
 
 ITEMS = 20
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +61,7 @@ def test_a_shop_is_learnt_judged_and_asked(shop, trained):
     assert test.ours.seen == "removed"
     plain = json.loads(json.dumps(test.plain()))
     assert set(plain["baselines"]) == {"next", "together", "similar", "popular"}
-    picks, notes = recommending.recommend(recommending.load(place), shop, items=["i3", "i4"], k=3)
+    picks, notes = recommending.listed(recommending.load(place), shop, items=["i3", "i4"], k=3)
     assert picks[0].item_id == "i5"
     assert picks[0].title == "thing 5 of kind1"
     assert picks[0].because.endswith(("thing 4 of kind0", "thing 3 of kind3"))
@@ -67,15 +69,22 @@ def test_a_shop_is_learnt_judged_and_asked(shop, trained):
     assert found.ids == recommending.load(place).ids
 
 
+def test_a_list_in_python_is_the_command_lines(shop, trained):
+    rows = shoplm.recommend(trained[2], shop, user_id="u3", k=4)
+    picks, _ = recommending.listed(trained[0], shop, user="u3", k=4)
+    assert rows == [pick.plain() for pick in picks]
+    assert shoplm.recommend(trained[0], shop, items=["i4"], k=1)[0]["item_id"] == "i5"
+
+
 def test_each_shoppers_last_act_is_the_test_and_the_one_before_it_validation(shop):
-    acts = recommending.acts_of(shop.view(), RecommendConfig())
+    acts = acts_of(shop.view(), RecommendConfig())
     assert np.bincount(acts.split).tolist() == [240, 60, 60]
     rows, before, wanted = acts.asked(2)
     assert len(rows) == len(wanted) == 60
     assert before.lengths.tolist() == [5] * 60
     teaching, _, _ = acts.upto(1)
     assert teaching.lengths.tolist() == [4] * 60
-    assert not recommending.acts_of(shop.view(), RecommendConfig(held_out=False)).split.any()
+    assert not acts_of(shop.view(), RecommendConfig(held_out=False)).split.any()
 
 
 def test_looks_at_one_thing_in_a_row_are_one_act_of_the_weightiest_kind(tmp_path):
@@ -86,36 +95,36 @@ def test_looks_at_one_thing_in_a_row_are_one_act_of_the_weightiest_kind(tmp_path
         for at, (item, name) in enumerate(zip("aabaa", names, strict=True))
     ]
     shop.upsert("events", pa.Table.from_pylist(rows))
-    acts = recommending.acts_of(shop.view(), RecommendConfig())
+    acts = acts_of(shop.view(), RecommendConfig())
     assert [acts.ids[at] for at in acts.histories.items] == ["a", "b", "a"]
     np.testing.assert_allclose(acts.histories.weight, [0.7, 0.3, 1.0])  # what is no sign of a wish is passed over
 
 
 def test_a_new_act_changes_the_next_answer_without_training(shop, trained):
     found = trained[0]
-    before = [pick.item_id for pick in recommending.recommend(found, shop, user="u1", k=5)[0]]
+    before = [pick.item_id for pick in recommending.listed(found, shop, user="u1", k=5)[0]]
     when = BEGIN + timedelta(days=30)
     shop.upsert("events", pa.Table.from_pylist([{"user_id": "u1", "item_id": "i9", "event_name": "purchase", "event_time": when}]))
-    after = [pick.item_id for pick in recommending.recommend(found, shop, user="u1", k=5)[0]]
+    after = [pick.item_id for pick in recommending.listed(found, shop, user="u1", k=5)[0]]
     assert before != after
     assert "i10" in after[:2]
 
 
 def test_what_is_out_of_stock_is_in_no_list(shop, trained):
-    assert recommending.recommend(trained[0], shop, items=["i4"], k=3)[0][0].item_id == "i5"
+    assert recommending.listed(trained[0], shop, items=["i4"], k=3)[0][0].item_id == "i5"
     shop.upsert("products", products(i5="out_of_stock"))
-    assert "i5" not in [pick.item_id for pick in recommending.recommend(trained[0], shop, items=["i4"], k=ITEMS)[0]]
+    assert "i5" not in [pick.item_id for pick in recommending.listed(trained[0], shop, items=["i4"], k=ITEMS)[0]]
 
 
 def test_an_unknown_shopper_and_unknown_items_are_answered_and_said(shop, trained):
-    picks, notes = recommending.recommend(trained[0], shop, user="nobody ☂", k=3)
+    picks, notes = recommending.listed(trained[0], shop, user="nobody ☂", k=3)
     assert len(picks) == 3
     assert {pick.because for pick in picks} == {"wanted by many lately"}
     assert "answered as a new shopper" in notes[0]
-    picks, notes = recommending.recommend(trained[0], shop, items=["i4", "new one"], k=3)
+    picks, notes = recommending.listed(trained[0], shop, items=["i4", "new one"], k=3)
     assert picks[0].item_id == "i5"
     assert "`new one`, came after the training" in notes[0]
-    picks, notes = recommending.recommend(trained[0], shop, items=["i4"], k=1000)
+    picks, notes = recommending.listed(trained[0], shop, items=["i4"], k=1000)
     assert len(picks) == ITEMS - 1
     assert "19 of 1000 asked" in notes[-1]
 
@@ -126,7 +135,7 @@ def test_lists_for_everybody_are_those_for_each(shop, trained, tmp_path):
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 240
     for user in ("u0", "u37"):
-        picks, _ = recommending.recommend(trained[0], shop, user=user, k=4)
+        picks, _ = recommending.listed(trained[0], shop, user=user, k=4)
         assert [row["item_id"] for row in rows if row["user_id"] == user] == [pick.item_id for pick in picks]
         assert [row["rank"] for row in rows if row["user_id"] == user] == [1, 2, 3, 4]
 

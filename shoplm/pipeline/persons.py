@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from shoplm.apps import recommend
 from shoplm.data import erase as erasing
 from shoplm.data import persons, privacy
 from shoplm.data.erase import Live, Proof
@@ -123,12 +124,16 @@ def _held(shop: Shop, task: str, facts: Any, claims: Mapping[str, Mapping[str, t
         view: View = shop.view(version=number)
         if view.data_version != facts["data_version"]:
             return None
-        form, recipe = tasks.get(task), facts.get("recipe") or {}
-        subject = tasks.walked(
-            form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields})
-        )
+        recipe = facts.get("recipe") or {}
+        if task == recommend.NAME:
+            subject = "events"
+        else:
+            form = tasks.get(task)
+            subject = tasks.walked(
+                form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields})
+            )
         where = persons.condition(claims.get(subject, {}))
-        chosen = (facts.get("recipe") or {}).get("where")
+        chosen = recipe.get("where")
         if where is None or not view.has(subject):
             return False
         return any(True for _ in view.parts(subject, where=f"({where}) AND ({chosen})" if chosen else where))

@@ -127,7 +127,7 @@ def _fill(found: Recommender, facts: Mapping[str, Any], metrics: Mapping[str, An
     part = fresh / "parts" / NAME
     part.mkdir(parents=True)
     found.save(part)
-    config = {"shoplm_bundle": bundle.FORMAT, "tasks": {}, "parts": [NAME], "facts": dict(facts)}
+    config = {"shoplm_bundle": bundle.FORMAT, "tasks": {}, "parts": [NAME], "facts": {NAME: dict(facts)}}
     (fresh / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
     (fresh / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), "utf-8")
 

@@ -13,7 +13,7 @@ from shoplm.apps.recommend import RecommendConfig
 from shoplm.cli import run
 from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
-from shoplm.pipeline import recommending
+from shoplm.pipeline import persons, recommending
 from shoplm.pipeline.acts import acts_of
 
 ITEMS = 20
@@ -241,3 +241,11 @@ class TestCommandLine:
     def test_a_bundle_that_only_recommends_answers_no_text(self, trained, capsys):
         assert run(["predict", str(trained[2]), "--text", "x"]) == 2
         assert "holds no task, only recommend" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("user", "learnt"), [("u1", True), ("late", False)])
+def test_an_erasure_says_whether_a_recommender_learnt_from_the_person(user, learnt, shop, trained):
+    shop.upsert("events", pa.Table.from_pylist([{"user_id": "late", "item_id": "i1", "event_name": "purchase", "event_time": BEGIN}]))
+    proof = persons.erase(shop, user, also=[trained[2]]).plain()
+    assert [(one["task"], one["trained_on_person"]) for one in proof["bundles"]] == [("recommend", learnt)]
+    assert not proof["found"]

@@ -291,6 +291,8 @@ def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], pro
         elif isinstance(spec, Labels):
             kinds |= dict.fromkeys(spec.labels, ("binary",))
     kinds = {name: kind for name, kind in kinds.items() if name in raw}
+    if not kinds:
+        return {}
     targets = {name: np.concatenate([encode({name: column}, specs)[name] for column in raw[name]]) for name in kinds}
     kinds = {name: kind for name, kind in kinds.items() if _known(targets[name])}
     with progress.bar("baselines: majority, TF-IDF + linear", None):
@@ -335,9 +337,10 @@ def _rows_of(
 def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:
     """Rows worth looking at, with the words that mattered: sure and right, sure and wrong, unsure."""
     _, task, part, _ = bundle.part(name)
-    if not count or not shown or task.keys:  # an answer that hangs on a shop's tables too is not moved by its words alone
+    classes = next(((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice)), None)
+    if not count or not shown or classes is None or task.keys:  # what hangs on a shop's tables too is not moved by its words alone
         return []
-    head, spec = next((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice))
+    head, spec = classes
     known = [row for row in shown if row[2][head] >= 0]
     sure = sorted(known, key=lambda row: -float(row[1]["probability"]))
     right = [row for row in sure if row[1][head] == spec.labels[int(row[2][head])] and 40 <= len(row[0]) <= 400]

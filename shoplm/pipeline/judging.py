@@ -25,7 +25,7 @@ from shoplm.evaluate.metrics import ECE, LogLoss
 from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
 from shoplm.evaluate.words import moved
 from shoplm.model.precision import Precision
-from shoplm.model.specs import Choice, HeadSpec, Labels, Score
+from shoplm.model.specs import Choice, HeadSpec, Labels, Score, Spans
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle, beside
 from shoplm.pipeline.config import RunConfig
@@ -34,6 +34,8 @@ from shoplm.pipeline.progress import Progress, Silent
 from shoplm.task import Fitted, Metric, Scores, Task, walked
 from shoplm.train.journal import Journal, machine
 
+SLAB_ROWS = 1024
+"""Rows whose every token is spoken of at once."""
 SPLITS = ("train", "valid", "test", "all")
 
 
@@ -150,7 +152,7 @@ def evaluate(
         theirs: dict[str, Judge] = {}
         shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         with waiting.bar(f"{name}: judging", source.view.rows(walked(task_, rows.settings))) as advance:
-            for piece, at in rows.judged():
+            for piece, at in _slabs(rows.judged(), specs):
                 advance(piece.rows)
                 if not len(at):
                     continue
@@ -317,6 +319,17 @@ def _baseline_values(
     plain = fitted.model_copy(update={"numbers": numbers, "calibrations": {}})
     derived = task.answer(Scores(scores), plain).values
     return {name: value for name, value in derived.items() if name in values or name.rpartition(" ")[2] in ("event", "choice")}
+
+
+def _slabs(
+    judged: Iterator[tuple[Piece, npt.NDArray[np.int64]]], specs: Mapping[str, HeadSpec]
+) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
+    """The same rows; where a head speaks of every token only so many at once that its logits stay small."""
+    tagging = any(isinstance(spec, Spans) for spec in specs.values())
+    for piece, at in judged:
+        yield piece, at[:SLAB_ROWS] if tagging else at
+        for begin in range(SLAB_ROWS, len(at) if tagging else 0, SLAB_ROWS):
+            yield replace(piece, rows=0), at[begin : begin + SLAB_ROWS]
 
 
 def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:

@@ -162,7 +162,7 @@ def tags(places: Ints, spans: Ints) -> npt.NDArray[np.int64]:
         held &= ~(held & (found > OUTSIDE)).any(1, keepdims=True)
         first = held & (np.cumsum(held, 1) == 1)
         found = np.where(held, 2 * kind[:, None] + 2 - first, found)
-    known = (spans >= 0).reshape(len(spans), -1).any(1)
+    known = spans.max(axis=(1, 2)) >= 0
     return np.where(known[:, None], found, MISSING).astype(np.int64)
 
 

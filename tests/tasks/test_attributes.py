@@ -52,13 +52,14 @@ ROWS = [
 def moments(rows, tmp_path, labels=()):
     """Those of a file's rows, or of a shop's with labels."""
     shop = Shop(tmp_path / "shop", create=True)
-    keys = ("id", "title", "description") + (() if labels else ("annotated",))
-    table = {key: [row.get("attributes" if key == "annotated" else key) for row in rows] for key in keys}
-    shop.append("products", pa.table(table))
+    keys = ("id", "title", "description", *(() if labels else ("annotated",)))
+    table = {key: pa.array([row.get("attributes" if key == "annotated" else key) for row in rows], pa.string()) for key in keys}
+    shop.upsert("products", pa.table(table), strict=True)
     if labels:
-        shop.append(
-            "labels", pa.table(dict(zip(("task", "subject", "name", "value", "by"), map(list, zip(*labels, strict=True)), strict=True)))
-        )
+        names = ("task", "subject", "name", "value", "by")
+        told = {name: pa.array([label[at] for label in labels]) for at, name in enumerate(names)}
+        at = pa.array([1_704_067_200_000_000] * len(labels)).cast(pa.timestamp("us", tz="UTC"))
+        shop.upsert("labels", pa.table({**told, "at": at}), strict=True)
     view = shop.view()
     (part,) = view.parts("products", rows=100)
     return TASK.moments(part, AttributesSettings())

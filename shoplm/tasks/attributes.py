@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import pyarrow as pa
@@ -28,7 +27,7 @@ from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_proba
 from shoplm.evaluate.extraction import extraction
 from shoplm.model.specs import HeadSpec, Spans
 from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
-from shoplm.text.render import PATH, Prompt, Segment, clean, titled
+from shoplm.text.render import PATH, Prompt, Segment, clean
 from shoplm.text.spans import SPANS, Found, decode
 
 NAME = "attributes"
@@ -168,8 +167,8 @@ def located(text: str, values: Values) -> tuple[list[dict[str, Any]], int]:
 
 
 def _read(title: Any, body: Any) -> tuple[Segment, ...]:
-    """The segments in which values are looked for; at least one, perhaps empty."""
-    return tuple(replace(segment, spans=True) for segment in titled(title, body)) or (Segment("", spans=True),)
+    """The segments in which values are looked for, in the shop's own words alone: a stop behind a title would become part of a value."""
+    return (Segment(clean(title), 9, spans=True), Segment(clean(body), spans=True))
 
 
 def _list(column: pa.ChunkedArray) -> list[Any]:

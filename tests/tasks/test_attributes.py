@@ -75,7 +75,7 @@ def said(found):
 
 def test_a_file_s_json_says_what_is_there_what_is_not_and_what_nobody_knows(tmp_path):
     found = moments(ROWS, tmp_path)
-    assert found.group.to_pylist() == ["Acme red shoes.", "Blue hat. made by Zeta", "A thing."]
+    assert found.group.to_pylist() == ["Acme red shoes", "Blue hat made by Zeta", "A thing"]
     assert said(found) == [[("", "Size"), ("Acme", "Brand"), ("red", "Colour")], [("Zeta", "Brand")], None]
     assert found.slices["values"].to_pylist() == ["some not in the text", "all in the text", "not annotated"]
 

@@ -167,8 +167,12 @@ def located(text: str, values: Values) -> tuple[list[dict[str, Any]], int]:
 
 
 def _read(title: Any, body: Any) -> tuple[Segment, ...]:
-    """The segments in which values are looked for, in the shop's own words alone: a stop behind a title would become part of a value."""
-    return (Segment(clean(title), 9, spans=True), Segment(clean(body), spans=True))
+    """The segments in which values are looked for, in the shop's own words alone: a stop behind a title would become part of a value.
+
+    At least one, perhaps empty.
+    """
+    told = (Segment(clean(title), 9, spans=True), Segment(clean(body), spans=True))
+    return tuple(segment for segment in told if segment.text) or told[:1]
 
 
 def _list(column: pa.ChunkedArray) -> list[Any]:

@@ -27,6 +27,7 @@ from shoplm.errors import ConfigError, did_you_mean
 from shoplm.model.specs import HeadSpec
 from shoplm.text.features import Features
 from shoplm.text.render import Prompt
+from shoplm.text.spans import Tagged
 
 YES = frozenset({"yes", "true", "1", "1.0"})
 NO = frozenset({"no", "false", "0", "0.0"})
@@ -50,7 +51,8 @@ class Moments:
     at_us: pa.Array
     """int64 (M): the moment, UTC microseconds; only what was known before it is read."""
     targets: Mapping[str, pa.Array]
-    """One array (M) for each target: strings for Choice, numbers for Score, for Labels one a label, as numbers or yes and no; null = missing."""
+    """One array (M) for each target: strings for Choice, numbers for Score, for Labels one a label, as numbers or yes and no,
+    for Spans lists (``text.spans.SPANS``); null = missing."""
     group: pa.Array
     """string (M): moments of one group stay on one side of a split."""
     split: pa.Array | None = None
@@ -150,6 +152,8 @@ class Scores:
     """What the heads said about B rows: (B, C) logits of a Choice, (B,) of a Score, and more by name."""
 
     values: Mapping[str, FloatArray]
+    tagged: Mapping[str, Tagged] = field(default_factory=dict)
+    """What a Spans head said of every token."""
 
     def __getitem__(self, head: str) -> FloatArray:
         return self.values[head]
@@ -162,7 +166,7 @@ class Answer:
     columns: Mapping[str, Sequence[Any]]
     """What a person reads: one value a row for each name (``intent``, ``probability``, …)."""
     values: Mapping[str, FloatArray]
-    """What a judge reads: (B, C) probabilities or (B,) scores, by name."""
+    """What a judge reads: (B, C) probabilities, (B,) scores or (B, S, 3) spans, by name."""
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain dict a row."""
@@ -179,7 +183,7 @@ class Metric(ABC):
     """
 
     target: str
-    """Which target it reads: int (M), -1 = missing, or float (M), NaN = missing."""
+    """Which target it reads: int (M), -1 = missing, float (M), NaN = missing, or spans (M, S, 3) as ``text.spans.encoded`` gives them."""
     value: str
     """Which of ``Answer.values`` it reads."""
     higher_is_better: ClassVar[bool] = True

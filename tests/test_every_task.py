@@ -17,8 +17,10 @@ from shoplm.config import Config
 from shoplm.data import contract
 from shoplm.data.context import as_of
 from shoplm.errors import ConfigError, DataError
+from shoplm.model.specs import Choice, Spans
 from shoplm.task import Fitted, Task
 from shoplm.text.features import Features
+from shoplm.text.spans import SPANS
 
 TEXTS = ["where is my order", "", "the dress is lovely, soft and warm " * 9, "😀 鞋子很好", "refund me please", "x", "never again", None]
 
@@ -46,6 +48,7 @@ FITTED = Examples({
         numbers={"prior:age:18-24": 0.2, "prior:age:25-34": 0.3, "prior:age:35+": 0.5, "favour:age": 0.5, "threshold:parent": 0.3},
         features=Features.fit({"things": pa.array([["milk", "bread"]] * 3 + [["pan"]] * 3), "acts": pa.array([1.0, 2.0, 5.0, None])}),
     ),
+    "attributes": Fitted(labels={"attributes": ["thing", "colour"]}, numbers={"lean": 0.5}),
 })  # fmt: skip
 
 
@@ -65,6 +68,9 @@ def bundle(name, fresh):
     backbone = fresh("bert", 24)
     torch.manual_seed(0)
     network = Network(backbone, tasks.get(name).heads(FITTED[name]), attach(backbone, AdapterConfig(), name)).eval()
+    for head, spec in network.specs.items():
+        if isinstance(spec, Spans):  # it begins without any opinion, and would find nothing anywhere
+            torch.nn.init.normal_(network.heads[head].out.weight, std=0.3)
     part = TaskPart(network, "full", FITTED[name].saved(), name)
     return Bundle(Contents(backbone, True, {name: part}, {}, {}, "# card\n"))
 
@@ -142,8 +148,15 @@ def test_its_scores_do_not_depend_on_neighbours(name, bundle):
     from shoplm.pipeline.bundle import subject_rows
 
     rows = subject_rows(bundle.part()[1], TEXTS)
-    together = bundle.scores(rows).values
-    for head, values in together.items():
+    scores = bundle.scores(rows)
+    assert {*scores.values, *scores.tagged} == set(bundle.contents.tasks[name].network.specs)
+    for head, tagged in scores.tagged.items():
+        for at in range(len(rows)):
+            alone = bundle.scores(rows.slice(at, 1)).tagged[head]
+            own = slice(*tagged.start[at : at + 2])
+            np.testing.assert_allclose(tagged.logits[own], alone.logits, rtol=0, atol=1e-4)
+            assert np.array_equal(tagged.searched.places[own], alone.searched.places)
+    for head, values in scores.values.items():
         alone = np.concatenate([bundle.scores(rows.slice(at, 1)).values[head] for at in range(len(rows))])
         # float32 sums over another number of masked places; logits up to some 12, stars up to 5
         np.testing.assert_allclose(values, alone, rtol=0, atol=1e-4)
@@ -171,6 +184,8 @@ def columns_of(specs):
     for head, spec in specs.items():
         if isinstance(spec, Labels):
             found |= {label: pa.array(["yes", "no"]) for label in spec.labels}
+        elif isinstance(spec, Spans):
+            found[head] = pa.array([[{"start": 0, "stop": 1, "kind": label}] for label in spec.labels], SPANS)
         else:
             found[head] = pa.array(getattr(spec, "labels", (3.0, 4.0)))
     return found
@@ -183,7 +198,7 @@ MORE = [f"{word} {at}" for at in range(12) for word in ("order", "refund", "dres
 def calibrated(name, bundle, tmp_path_factory):
     """The same model calibrated in each way on rows of ours, saved; by the name of the way."""
     from shoplm.model.bundle import Contents, TaskPart
-    from shoplm.model.specs import Choice, Labels
+    from shoplm.model.specs import Labels
     from shoplm.pipeline.bundle import Bundle, subject_rows
 
     task, part = tasks.get(name), bundle.contents.tasks[name]
@@ -194,6 +209,8 @@ def calibrated(name, bundle, tmp_path_factory):
             targets[head] = at % len(spec.labels)
         elif isinstance(spec, Labels):
             targets[head] = (np.add.outer(at, np.arange(len(spec.labels))) % 2).astype(float)
+        elif isinstance(spec, Spans):
+            targets[head] = np.stack([at * 0, at * 0 + 4, at % len(spec.labels)], 1)[:, None]
     found = {}
     for kind in ("temperature", "platt", "isotonic"):
         asked = FITTED[name].model_copy(update={"words": {**FITTED[name].words, "calibration": kind}})
@@ -205,7 +222,7 @@ def calibrated(name, bundle, tmp_path_factory):
 
 
 def test_every_probability_of_it_is_calibrated_as_its_setting_asks(name, calibrated):
-    from shoplm.model.specs import Choice, Labels, Score
+    from shoplm.model.specs import Labels, Score
 
     task = tasks.get(name)
     assert task.Settings().calibration == "auto"
@@ -213,7 +230,7 @@ def test_every_probability_of_it_is_calibrated_as_its_setting_asks(name, calibra
     assert task.learn(raw, task.Settings(calibration="platt")).words["calibration"] == "platt"
     for kind, (_, _, fitted) in calibrated.items():
         for head, spec in task.heads(fitted).items():
-            if isinstance(spec, Choice | Labels) or (isinstance(spec, Score) and spec.kind == "binary"):
+            if isinstance(spec, Choice | Labels | Spans) or (isinstance(spec, Score) and spec.kind == "binary"):
                 found = fitted.calibrations[head]
                 assert {one.kind for one in (found if isinstance(spec, Labels) else [found])} == {kind}
 
@@ -235,16 +252,20 @@ print(json.dumps([[answer.rows(), {name: values.tolist() for name, values in ans
         close(rows, here.rows())
         for value, numbers in here.values.items():
             np.testing.assert_allclose(values[value], numbers, rtol=1e-5, atol=1e-6)  # float32; another number of threads may sum otherwise
-        answers.append(json.dumps(values))
+        answers.append(json.dumps([rows, values]))
     assert len(set(answers)) == 3  # three ways, three answers
 
 
 def test_its_probabilities_are_probabilities_and_its_columns_are_as_long_as_its_rows(name, bundle):
     answer = bundle.answer(TEXTS)
     assert all(len(column) == len(TEXTS) for column in answer.columns.values())
-    proba = bundle.predict_proba(TEXTS)
-    np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)  # float32
-    assert proba.shape == (len(TEXTS), len(bundle.labels()))
+    if any(isinstance(spec, Choice) for spec in bundle.contents.tasks[name].network.specs.values()):
+        proba = bundle.predict_proba(TEXTS)
+        np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)  # float32
+        assert proba.shape == (len(TEXTS), len(bundle.labels()))
+    else:
+        with pytest.raises(DataError, match="has no classes"):
+            bundle.predict_proba(TEXTS)
     for row in answer.rows():
         sure = [value for column, value in row.items() if column == "probability" or column.endswith("_probability")]
         assert sure
@@ -258,6 +279,11 @@ def test_targets_encode_by_the_order_of_its_labels_and_an_unknown_one_is_missing
     specs = tasks.get(name).heads(FITTED[name])
     head = next(iter(specs))
     labels = specs[head].labels
+    if isinstance(specs[head], Spans):
+        told = [[{"start": 2, "stop": 5, "kind": kind}] for kind in (labels[1], "unheard of", labels[0])]
+        found = encode({head: pa.array([told[0], None, *told[1:]], SPANS)}, specs)
+        assert found[head][:, 0].tolist() == [[2, 5, 1], [-1, -1, -1], [0, 0, -1], [2, 5, 0]]
+        return
     found = encode({head: pa.array([labels[1], None, "unheard of", labels[0]])}, specs)
     assert found[head].tolist() == [1, -1, -1, 0]
 
@@ -268,6 +294,8 @@ def test_a_label_that_stands_outside_train_alone_is_refused(name):
 
     specs = tasks.get(name).heads(FITTED[name])
     head = next(iter(specs))
+    if isinstance(specs[head], Spans):
+        return  # a kind that no train row has is not judged: the others of its row still are
     labels = pa.array([*specs[head].labels, "unheard of"])
     split = np.array(["train"] * (len(labels) - 1) + ["test"])
     prepared = Prepared(Tokens.join([]), {head: labels}, split, [], 0, 0, mock.sentinel.repeats)

@@ -1,6 +1,6 @@
 """Heads: hidden states -> logits, and, because they share a shape, the loss.
 
-A head is declared by a small frozen spec (``Choice``, ``Labels``, ``Score``, ``Vector``, ``Text``) and built with ``build``.
+A head is declared by a small frozen spec (``Choice``, ``Labels``, ``Score``, ``Spans``, ``Vector``, ``Text``) and built with ``build``.
 Every loss is a ``Tally``: summed over the targets that are there, with their weight as the count.
 A missing target (-1 or NaN) adds nothing, neither to the sum nor to the count.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels, Score, Text, Vector
+from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels, Score, Spans, Text, Vector
 from shoplm.tally import Tally
 
 LINEAR_STEPS = 100
@@ -307,6 +307,45 @@ class ScoreHead(Deciding):
         return Tally((each * kept).sum(), float(kept.sum()))
 
 
+class SpansHead(Head):
+    """(B, L, D) -> (B, L, 2K + 1): a linear function of every token's direction; tags as ``text.spans`` counts them."""
+
+    pools = False
+
+    def __init__(self, spec: Spans, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.out = nn.Linear(width, 2 * len(spec.labels) + 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, L, 2K + 1)."""
+        logits: Tensor = self.out(_of_unit_entries(states.hidden))
+        return logits
+
+    @torch.no_grad()
+    def begin_from_counts(self, counts: Tensor) -> None:
+        """A fresh head starts by saying of every token how often each tag was seen: (2K + 1) counts, one added to each."""
+        shares = (counts.double() + 1) / (counts.double() + 1).sum()
+        self.out.bias.copy_(shares.log().to(self.out.bias.dtype))
+
+    @torch.no_grad()
+    def inherit(self, other: Head) -> int:
+        """What is outside, and where each of the kinds that both have begins and goes on."""
+        if not isinstance(other, SpansHead):
+            return 0
+        ours, theirs = _shared(self.spec.labels, other.spec.labels)
+        if ours:
+            to, taken = ([0, *(tag for kind in kinds for tag in (2 * kind + 1, 2 * kind + 2))] for kinds in (ours, theirs))
+            self.out.weight[to], self.out.bias[to] = other.out.weight[taken], other.out.bias[taken]
+        return len(ours)
+
+    def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+        """Cross-entropy per token of (B, L, 2K + 1) logits against (B, L) tags, -1 = not asked; ∂ℓ/∂logit = softmax(logit) - onehot(tag)."""
+        return _each_token(logits, target, weight)
+
+
 class VectorHead(Head):
     """(B, D) -> (B, D): nothing but the pooled vector's direction; it has no weights of its own."""
 
@@ -357,10 +396,15 @@ class TextHead(Head):
         """Cross-entropy per token; ``target`` (B, L) holds the token id at each place, -1 = not asked."""
         if self.spec.kind == "causal":
             logits, target = logits[:, :-1], target[:, 1:]
-        there = target != MISSING
-        kept = torch.where(there, weight[:, None].expand(target.shape), torch.zeros(target.shape))
-        each = F.cross_entropy(logits.flatten(0, 1).float(), target.clamp(min=0).flatten(), reduction="none")
-        return Tally((each * kept.flatten()).sum(), float(kept.sum()))
+        return _each_token(logits, target, weight)
+
+
+def _each_token(logits: Tensor, target: Tensor, weight: Tensor) -> Tally[Tensor]:
+    """Cross-entropy of (B, L, C) logits against (B, L) classes, -1 = not asked; each token counts with its row's weight."""
+    there = target != MISSING
+    kept = torch.where(there, weight[:, None].expand(target.shape), torch.zeros(target.shape))
+    each = F.cross_entropy(logits.flatten(0, 1).float(), target.clamp(min=0).flatten(), reduction="none")
+    return Tally((each * kept.flatten()).sum(), float(kept.sum()))
 
 
 def _shared(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[list[int], list[int]]:
@@ -383,9 +427,9 @@ def asked(spec: HeadSpec, states: States, target: Tensor, weight: Tensor) -> tup
     return replace(states, hidden=states.hidden[rows, places][:, None]), target[rows, places][:, None], weight[rows]
 
 
-def _of_unit_entries(pooled: Tensor) -> Tensor:
-    """(B, D) directions, stretched so that an entry is about 1."""
-    found: Tensor = F.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
+def _of_unit_entries(vectors: Tensor) -> Tensor:
+    """(…, D) directions, stretched so that an entry is about 1."""
+    found: Tensor = F.normalize(vectors.float(), dim=-1) * vectors.shape[-1] ** 0.5
     return found
 
 
@@ -398,6 +442,8 @@ def build(spec: HeadSpec, width: int, words: int) -> Head:
             return LabelsHead(spec, width)
         case Score():
             return ScoreHead(spec, width)
+        case Spans():
+            return SpansHead(spec, width)
         case Vector():
             return VectorHead()
         case Text():

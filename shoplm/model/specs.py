@@ -1,4 +1,4 @@
-"""What a head answers, declared: ``Choice``, ``Labels``, ``Score``, ``Vector``, ``Text``. ``heads`` builds them; nothing here needs torch."""
+"""What a head answers, declared: ``Choice``, ``Labels``, ``Score``, ``Spans``, ``Vector``, ``Text``. ``heads`` builds them; nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """Stretches of a text, each of one of K kinds: softmax and cross-entropy over 2K + 1 tags of every token (``text.spans``)."""
+
+    labels: tuple[str, ...]
+    """The kinds, in the order of the tags."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Vector:
     """The pooled vector itself, drawn towards the direction of a given one: one minus their cosine."""
 
@@ -65,11 +74,12 @@ class Text:
     """Of a masked head's norm."""
 
 
-HeadSpec = Choice | Labels | Score | Vector | Text
-KINDS: Mapping[str, type[Choice] | type[Labels] | type[Score] | type[Vector] | type[Text]] = {
+HeadSpec = Choice | Labels | Score | Spans | Vector | Text
+KINDS: Mapping[str, type[Choice] | type[Labels] | type[Score] | type[Spans] | type[Vector] | type[Text]] = {
     "choice": Choice,
     "labels": Labels,
     "score": Score,
+    "spans": Spans,
     "vector": Vector,
     "text": Text,
 }

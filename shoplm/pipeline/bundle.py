@@ -28,10 +28,11 @@ from shoplm.model import bundle as files
 from shoplm.model.bundle import Contents, TaskPart
 from shoplm.model.network import Network
 from shoplm.model.precision import Precision, autocast
-from shoplm.model.specs import Choice, Labels
+from shoplm.model.specs import Choice, HeadSpec, Labels, Spans
 from shoplm.pipeline.knowing import Knowing
 from shoplm.task import Answer, Fitted, Scores, Task
 from shoplm.text.features import Features, gathered
+from shoplm.text.spans import Searched, Tagged, padded
 from shoplm.text.tokenize import Tokens
 from shoplm.train.plan import cut as cut_batches
 from shoplm.train.trunk import Trunk
@@ -130,18 +131,13 @@ class Bundle:
         With a shop, a row is asked about at its own time, and one without a time after all that the shop knows.
         """
         _, _, part, _ = self.part(task)
-        found: dict[str, list[Any]] = {}
-        for contexts in self.contexts(subject, task, shop):
-            for head, values in self.about(contexts, task).values.items():
-                found.setdefault(head, []).append(values)
         if not len(subject):
-            return Scores(
-                {
-                    head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice | Labels) else 0, np.float32)
-                    for head, spec in part.network.specs.items()
-                }
-            )
-        return Scores({head: np.concatenate(values) for head, values in found.items()})
+            return _nothing(part.network.specs)
+        found = [self.about(contexts, task) for contexts in self.contexts(subject, task, shop)]
+        return Scores(
+            {head: np.concatenate([one.values[head] for one in found]) for head in found[0].values},
+            {head: Tagged.join([one.tagged[head] for one in found]) for head in found[0].tagged},
+        )
 
     def contexts(self, subject: pa.Table, task: str | None = None, shop: Any = None) -> Iterator[Contexts]:
         """What was known about rows of the subject table, as ``scores`` asks about them, some thousand rows at a time."""
@@ -213,16 +209,49 @@ def run(
     wanted = np.arange(len(tokens), dtype=np.int64) if rows is None else rows
     order = np.argsort(tokens.lengths[wanted], kind="stable").astype(np.int64)
     found: dict[str, npt.NDArray[np.float32]] = {}
+    start = np.concatenate([[0], np.cumsum(tokens.lengths[wanted])]).astype(np.int64)
+    tagging = {head for head, spec in network.specs.items() if isinstance(spec, Spans)}
     for places in cut_batches(order, tokens.lengths[wanted], 1024, PASS_TOKENS):
         batch = tokens.batch(wanted[places], network.backbone.tokenizer.pad)
         with autocast(precision):
             logits = network(batch, None if trunk is None else trunk.hidden(batch))
         for head, values in logits.items():
             numbers = heads.answer(network.specs[head], values)
+            if head in tagging:  # a row a token, without those of the padding
+                kept, own = batch.mask > 0, padded(start, places)[0]
+                found.setdefault(head, np.empty((int(start[-1]), numbers.shape[2]), np.float32))[own[kept]] = numbers[kept]
+                continue
             if head not in found:
                 found[head] = np.empty((len(wanted), *numbers.shape[1:]), np.float32)
             found[head][places] = numbers
-    return Scores(found)
+    if not tagging or not len(wanted):
+        return Scores({head: numbers for head, numbers in found.items() if head not in tagging})
+    searched = tokens.take(wanted).searched
+    assert searched is not None, "spans are asked for, and no segment says that they are looked for in it"
+    return Scores(
+        {head: numbers for head, numbers in found.items() if head not in tagging},
+        {head: Tagged(found[head], searched, start) for head in found if head in tagging},
+    )
+
+
+def _nothing(specs: Mapping[str, HeadSpec]) -> Scores:
+    """What heads say about no rows."""
+    return Scores(
+        {
+            head: np.zeros((0, len(spec.labels)) if isinstance(spec, Choice | Labels) else 0, np.float32)
+            for head, spec in specs.items()
+            if not isinstance(spec, Spans)
+        },
+        {
+            head: Tagged(
+                np.zeros((0, 2 * len(spec.labels) + 1), np.float32),
+                Searched(np.zeros((0, 2), np.int32), pa.array([], pa.string())),
+                np.zeros(1, np.int64),
+            )
+            for head, spec in specs.items()
+            if isinstance(spec, Spans)
+        },
+    )
 
 
 def beside(tokens: Tokens, features: Features, columns: Mapping[str, pa.Array]) -> Tokens:

@@ -131,7 +131,8 @@ def _learnt_without(
 def _scores(study: Study, rows: npt.NDArray[np.int64]) -> Scores:
     fit = study.config.fit
     found = run(study.network, study.lesson.tokens, fit.precision or "fp32", rows, study.trunk)
-    if not all(np.isfinite(values).all() for values in found.values.values()):
+    said = [*found.values.values(), *(tagged.logits for tagged in found.tagged.values())]
+    if not all(np.isfinite(values).all() for values in said):
         rate = fit.learning_rate or 0.0
         raise DivergedError(
             f"training: the answers on rows not learnt from are no numbers any more; try learning_rate={rate / 5:.2g}, now {rate:g}"

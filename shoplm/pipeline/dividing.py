@@ -226,6 +226,8 @@ def leaking(view: View, task: Task, settings: Any, where: str | None) -> list[st
         moments = task.moments(part, settings)
         rows = moments.subject(part).take(moments.row)
         for name, target in moments.targets.items():
+            if pa.types.is_nested(target.type):
+                continue  # places in a row's own text are no class that another column could stand for
             for leak in leaks.suspects(rows, target, name, table, own | set(moments.targets)):
                 found.setdefault(leak.column, f"leak: {task.subject}: {leak}; do not use it to choose rows or as a feature")
         break

@@ -25,7 +25,7 @@ from shoplm.evaluate.metrics import ECE, LogLoss
 from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
 from shoplm.evaluate.words import moved
 from shoplm.model.precision import Precision
-from shoplm.model.specs import Choice, HeadSpec, Labels, Score
+from shoplm.model.specs import Choice, HeadSpec, Labels, Score, Spans
 from shoplm.pipeline import describe
 from shoplm.pipeline.bundle import Bundle, beside
 from shoplm.pipeline.config import RunConfig
@@ -34,6 +34,8 @@ from shoplm.pipeline.progress import Progress, Silent
 from shoplm.task import Fitted, Metric, Scores, Task, walked
 from shoplm.train.journal import Journal, machine
 
+SLAB_ROWS = 1024
+"""Rows whose every token is spoken of at once."""
 SPLITS = ("train", "valid", "test", "all")
 
 
@@ -150,7 +152,7 @@ def evaluate(
         theirs: dict[str, Judge] = {}
         shown: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         with waiting.bar(f"{name}: judging", source.view.rows(walked(task_, rows.settings))) as advance:
-            for piece, at in rows.judged():
+            for piece, at in _slabs(rows.judged(), specs):
                 advance(piece.rows)
                 if not len(at):
                     continue
@@ -291,6 +293,8 @@ def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], pro
         elif isinstance(spec, Labels):
             kinds |= dict.fromkeys(spec.labels, ("binary",))
     kinds = {name: kind for name, kind in kinds.items() if name in raw}
+    if not kinds:
+        return {}
     targets = {name: np.concatenate([encode({name: column}, specs)[name] for column in raw[name]]) for name in kinds}
     kinds = {name: kind for name, kind in kinds.items() if _known(targets[name])}
     with progress.bar("baselines: majority, TF-IDF + linear", None):
@@ -317,6 +321,17 @@ def _baseline_values(
     return {name: value for name, value in derived.items() if name in values or name.rpartition(" ")[2] in ("event", "choice")}
 
 
+def _slabs(
+    judged: Iterator[tuple[Piece, npt.NDArray[np.int64]]], specs: Mapping[str, HeadSpec]
+) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
+    """The same rows; where a head speaks of every token only so many at once that its logits stay small."""
+    tagging = any(isinstance(spec, Spans) for spec in specs.values())
+    for piece, at in judged:
+        yield piece, at[:SLAB_ROWS] if tagging else at
+        for begin in range(SLAB_ROWS, len(at) if tagging else 0, SLAB_ROWS):
+            yield replace(piece, rows=0), at[begin : begin + SLAB_ROWS]
+
+
 def _lengths(tokens: npt.NDArray[np.int64]) -> list[str]:
     """A slice by length that every task has."""
     names = ["up to 16 tokens", "17 to 64 tokens", "over 64 tokens"]
@@ -335,9 +350,10 @@ def _rows_of(
 def _examples(bundle: Bundle, name: str, shown: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], count: int) -> list[Example]:
     """Rows worth looking at, with the words that mattered: sure and right, sure and wrong, unsure."""
     _, task, part, _ = bundle.part(name)
-    if not count or not shown or task.keys:  # an answer that hangs on a shop's tables too is not moved by its words alone
+    classes = next(((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice)), None)
+    if not count or not shown or classes is None or task.keys:  # what hangs on a shop's tables too is not moved by its words alone
         return []
-    head, spec = next((head, spec) for head, spec in part.network.specs.items() if isinstance(spec, Choice))
+    head, spec = classes
     known = [row for row in shown if row[2][head] >= 0]
     sure = sorted(known, key=lambda row: -float(row[1]["probability"]))
     right = [row for row in sure if row[1][head] == spec.labels[int(row[2][head])] and 40 <= len(row[0]) <= 400]

@@ -101,7 +101,7 @@ def lesson_of(name: str, task: Task, view: View, config: RunConfig, tokenizer: T
     for target in specs:
         column = encoded[target]
         known = ~np.isnan(column) if column.dtype.kind == "f" else column >= 0
-        labelled |= known.any(1) if known.ndim == 2 else known
+        labelled |= known.reshape(len(known), -1).any(1)
     train = train[labelled[train]]
     used = np.concatenate([train, valid if labelled[valid].any() else valid[:0]])  # without an answer there is nothing to choose by
     return Lesson(

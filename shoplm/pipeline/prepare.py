@@ -26,7 +26,7 @@ from shoplm.data.ingest import Chunk, TableReport
 from shoplm.data.shop import Shop, View
 from shoplm.data.split import SplitConfig
 from shoplm.errors import DataError, did_you_mean
-from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels
+from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels, Spans
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
 from shoplm.pipeline.knowing import Knowing
@@ -34,6 +34,7 @@ from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments, Task, features_of, walked, yes_or_no
 from shoplm.text.features import gathered
 from shoplm.text.features import joined as end_to_end
+from shoplm.text.spans import encoded
 from shoplm.text.tokenize import Tokenizer, Tokens
 
 PART_ROWS = 20_000
@@ -328,7 +329,7 @@ def config_name(task: Task) -> str:
 def encode(targets: Mapping[str, Any], heads: Mapping[str, HeadSpec]) -> dict[str, npt.NDArray[Any]]:
     """Targets as heads and judges read them: int64 with -1 for a label missing or unknown, float32 with NaN missing.
 
-    A Labels head gets its labels' columns side by side, (M, C), beside each by itself. Words that no head reads are left out.
+    A Labels head gets its labels' columns side by side, (M, C), beside each by itself; a Spans head int32 (M, S, 3). Words that no head reads are left out.
     """
     found: dict[str, npt.NDArray[Any]] = {}
     for name, column in targets.items():
@@ -336,6 +337,8 @@ def encode(targets: Mapping[str, Any], heads: Mapping[str, HeadSpec]) -> dict[st
         if isinstance(spec, Choice):
             places = pc.index_in(column, pa.array(spec.labels, pa.string()))
             found[name] = pc.fill_null(places, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
+        elif isinstance(spec, Spans):
+            found[name] = encoded(column, spec.labels)
         elif not pa.types.is_string(column.type):
             found[name] = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float32)
         elif any(isinstance(spec, Labels) and name in spec.labels for spec in heads.values()):

@@ -27,7 +27,7 @@ class Batch:
     rows: npt.NDArray[np.int64]
     """(B) which rows of the data set these are."""
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """(B) for each head: int64 with -1 missing, or float32 with NaN missing; Text: (B, L) int64; Labels: (B, C) float32; Vector: (B, D) float32."""
+    """(B) for each head: int64 with -1 missing, or float32 with NaN missing; Text and Spans: (B, L) int64; Labels: (B, C) float32; Vector: (B, D) float32."""
     weight: npt.NDArray[np.float32] | None = None
     """(B) how much each row counts; None = all alike."""
     features: npt.NDArray[np.float32] | None = None

@@ -22,6 +22,8 @@ class Segment:
     """When the prompt is too long, segments of smaller ``keep`` are cut first."""
     part: Literal[0, 1] = 0
     """Which side of a pair it belongs to."""
+    spans: bool = False
+    """Whether a token task looks for spans in it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Prompt:
     def text(self, part: int = 0) -> str:
         """The words of one part, its segments joined by a space, as a person would read them."""
         return " ".join(segment.text for segment in self.segments if segment.part == part)
+
+    def searched(self) -> str:
+        """The text in whose characters spans are counted: the segments in which they are looked for, joined by a space."""
+        return " ".join(segment.text for segment in self.segments if segment.spans and segment.text)
 
     def words(self) -> str:
         """The words of both parts."""

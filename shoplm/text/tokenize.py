@@ -16,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pydantic
 from tokenizers import Tokenizer as FastTokenizer
 
 from shoplm.config import Config
+from shoplm.text import spans
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt
+from shoplm.text.spans import Searched
 
 MASKS = ("[MASK]", "<mask>", "[mask]", "<MASK>", "<|mask|>")
 """What vocabularies call the token that stands for a hidden word."""
@@ -46,6 +49,8 @@ class Tokens:
     """(N) whether the text was longer than what is read."""
     features: npt.NDArray[np.float32] | None = None
     """(N, F) what stands beside the texts; None = nothing."""
+    searched: Searched | None = None
+    """Where the tokens stand in the texts, if spans are looked for in them."""
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -64,7 +69,7 @@ class Tokens:
         return found.hexdigest()
 
     def batch(self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None) -> Batch:
-        """The given rows as one padded batch, with their targets (each indexed by row)."""
+        """The given rows as one padded batch, with their targets (each indexed by row); spans (N, S, 3) become the tags of its tokens."""
         lengths = self.lengths[rows]
         places = np.arange(int(lengths.max(initial=1)))
         mask = places[None, :] < lengths[:, None]
@@ -72,6 +77,9 @@ class Tokens:
         ids = np.where(mask, self.ids[at] if len(self.ids) else pad, pad).astype(np.int64)
         part = ((places[None, :] >= self.second[rows][:, None]) & mask).astype(np.int64)
         found = {name: column[rows] for name, column in (targets or {}).items()}
+        for name in [name for name, column in found.items() if column.ndim == 3]:
+            assert self.searched is not None, f"{name}: spans are asked for, and no segment says that they are looked for in it"
+            found[name] = spans.tags(np.where(mask[..., None], self.searched.places[at], spans.MISSING), found[name])
         return Batch(ids, mask.astype(np.int64), part, rows, found, features=None if self.features is None else self.features[rows])
 
     @staticmethod
@@ -82,12 +90,14 @@ class Tokens:
         shifts = np.cumsum([0] + [len(piece.ids) for piece in pieces[:-1]])
         start = [piece.start[:-1] + shift for piece, shift in zip(pieces, shifts, strict=True)]
         features = [piece.features for piece in pieces if piece.features is not None]
+        searched = [piece.searched for piece in pieces if piece.searched is not None]
         return Tokens(
             np.concatenate([piece.ids for piece in pieces]),
             np.concatenate([*start, [sum(len(piece.ids) for piece in pieces)]]).astype(np.int64),
             np.concatenate([piece.second for piece in pieces]),
             np.concatenate([piece.cut for piece in pieces]),
             np.concatenate(features) if len(features) == len(pieces) else None,
+            Searched.join(searched) if len(searched) == len(pieces) else None,
         )
 
     def take(self, rows: npt.NDArray[np.int64]) -> Tokens:
@@ -95,7 +105,9 @@ class Tokens:
         lengths = self.lengths[rows]
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.repeat(self.start[rows] - start[:-1], lengths) + np.arange(start[-1])
-        return Tokens(self.ids[at], start, self.second[rows], self.cut[rows], None if self.features is None else self.features[rows])
+        features = None if self.features is None else self.features[rows]
+        searched = None if self.searched is None else Searched(self.searched.places[at], self.searched.texts.take(pa.array(rows)))
+        return Tokens(self.ids[at], start, self.second[rows], self.cut[rows], features, searched)
 
 
 class Tokenizer:
@@ -160,13 +172,18 @@ class Tokenizer:
         return found
 
     def encode(self, prompts: Sequence[Prompt]) -> Tokens:
-        """Token ids of every prompt, cut to ``max_length``."""
+        """Token ids of every prompt, cut to ``max_length``; where spans are looked for also where each token stands."""
         texts: dict[str, int] = {}
         rows = [[(texts.setdefault(text, len(texts)), s) for text, s in zip(self._texts(p), p.segments, strict=True)] for p in prompts]
-        known = [found.ids for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+        searching = any(segment.spans for prompt in prompts for segment in prompt.segments)
+        found_in = self._fast.encode_batch if searching else self._fast.encode_batch_fast  # the fast one knows no offsets
+        encodings = found_in(list(texts), add_special_tokens=False)
+        keys, known = list(texts), [found.ids for found in encodings]
+        stand = [spans.trimmed(text, found.offsets) for text, found in zip(texts, encodings, strict=True)] if searching else []
+        places: list[npt.NDArray[np.int32]] = []
         ids: list[int] = []
         ends, second, cut = [0], [], []
-        for row in rows:
+        for prompt, row in zip(prompts, rows, strict=True):
             pieces = [(segment, known[at]) for at, segment in row]
             paired = any(segment.part for segment, _ in pieces)
             before, between, after = self.pair if paired else self.single
@@ -189,9 +206,15 @@ class Tokenizer:
             if len(ids) == begin:  # an empty text of a tokenizer without special tokens: one pad token stands for it
                 ids.append(self.pad)
                 second[-1] = 1
+            if searching:
+                own = [_moved(stand[at], len(keys[at]) - len(segment.text)) for at, segment in row]
+                places.append(_standing(prompt, own, allowed, (before, between), len(ids) - begin))
             ends.append(len(ids))
             cut.append(sum(allowed) < sum(len(found) for _, found in pieces))
-        return Tokens(np.array(ids, np.int32), np.array(ends, np.int64), np.array(second, np.int32), np.array(cut, np.bool_))
+        searched = Searched(np.concatenate(places), pa.array([p.searched() for p in prompts], pa.string())) if searching else None
+        return Tokens(
+            np.array(ids, np.int32), np.array(ends, np.int64), np.array(second, np.int32), np.array(cut, np.bool_), None, searched
+        )  # fmt: skip
 
     def windows(self, texts: Sequence[str], fewest: int = 1) -> Tokens:
         """Every text in full: what is too long for one sequence goes on in the next, each between its special tokens.
@@ -213,6 +236,41 @@ class Tokenizer:
                     ends.append(len(ids))
         start = np.array(ends, np.int64)
         return Tokens(np.array(ids, np.int32), start, np.diff(start).astype(np.int32), np.zeros(len(ends) - 1, np.bool_))
+
+
+def _moved(places: npt.NDArray[np.int32], gap: int) -> npt.NDArray[np.int32]:
+    """(L, 2) places in a text that follows a gap -> in the text alone."""
+    return np.where(places < 0, places, places - gap).astype(np.int32)
+
+
+def _standing(
+    prompt: Prompt, stand: Sequence[npt.NDArray[np.int32]], allowed: Sequence[int], frame: tuple[Sequence[int], Sequence[int]], length: int
+) -> npt.NDArray[np.int32]:
+    """(L, 2) where the tokens of one prompt stand in ``prompt.searched()``; -1 of those that do not.
+
+    Args:
+        prompt: of S segments.
+        stand: for each, where its tokens stand in what was tokenised of it.
+        allowed: for each, how many tokens are kept.
+        frame: the special tokens before the first part and between the two.
+        length: L tokens of the prompt, special ones included.
+    """
+    found = np.full((length, 2), spans.MISSING, np.int32)
+    base: list[int] = []
+    end = 0
+    for segment in prompt.segments:
+        base.append(end)
+        end += len(segment.text) + 1 if segment.spans and segment.text else 0
+    at = len(frame[0])
+    for part in (0, 1):
+        for segment, places, size, begin in zip(prompt.segments, stand, allowed, base, strict=True):
+            if segment.part == part:
+                if segment.spans:
+                    kept = places[:size]
+                    found[at : at + size] = np.where(kept < 0, spans.MISSING, kept + begin)
+                at += size
+        at += len(frame[1])
+    return found
 
 
 def _gap(fast: FastTokenizer) -> str:

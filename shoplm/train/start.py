@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from shoplm.model.heads import Head
+from shoplm.model.heads import Head, SpansHead
 from shoplm.model.network import Network
 from shoplm.model.precision import autocast
 from shoplm.model.specs import MISSING
@@ -22,6 +22,8 @@ ROWS_A_LABEL = 64
 """Rows that are enough for a label's mean direction."""
 ROWS_BESIDE = 20_000
 """Rows that are enough for a linear model of the numbers beside the text."""
+ROWS_COUNTED = 1024
+"""Rows whose tags are counted at once."""
 
 
 @torch.no_grad()
@@ -31,6 +33,8 @@ def heads_from_features(
     """Let every head begin from the pooled vectors of some labelled train rows (the first ``train_rows`` of ``tokens``)."""
     network.eval()
     for name, head in network.heads.items():
+        if isinstance(head, SpansHead) and name in targets:
+            head.begin_from_counts(_tags(tokens, targets[name], train_rows, head.out.out_features))
         if not isinstance(head, Head) or name not in targets or not head.pools:
             continue
         target = torch.from_numpy(np.ascontiguousarray(targets[name][:train_rows]))
@@ -54,6 +58,16 @@ def _pooled(network: Network, tokens: Tokens, rows: npt.NDArray[np.int64], trunk
             states = network.states(batch, None if trunk is None else trunk.hidden(batch))
         pooled[torch.from_numpy(places)] = states.pooled.float()
     return pooled
+
+
+def _tags(tokens: Tokens, spans: npt.NDArray[Any], train_rows: int, classes: int) -> torch.Tensor:
+    """(classes) how often the train rows have each tag of a Spans head."""
+    found = np.zeros(classes, np.int64)
+    for begin in range(0, train_rows, ROWS_COUNTED):
+        rows = np.arange(begin, min(begin + ROWS_COUNTED, train_rows), dtype=np.int64)
+        tags = tokens.batch(rows, 0, {"spans": spans}).targets["spans"]
+        found += np.bincount(tags[tags != MISSING], minlength=classes)
+    return torch.from_numpy(found)
 
 
 def _sample(target: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

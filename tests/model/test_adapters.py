@@ -12,14 +12,14 @@ from shoplm.model import adapters, bundle
 from shoplm.model.adapters import AdapterConfig, attach, cut_of
 from shoplm.model.bundle import Contents, TaskPart
 from shoplm.model.network import Network
-from shoplm.model.specs import Choice, Labels, Score
+from shoplm.model.specs import Choice, Labels, Score, Spans
 from shoplm.pipeline.bundle import run
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import checkpoint, loop
 from shoplm.train.plan import Plan
 
 METHODS = adapters.METHODS
-SPECS = {"label": Choice(("a", "b", "c")), "stars": Score("regression", 1, 5), "tags": Labels(("x", "y"))}
+SPECS = {"label": Choice(("a", "b", "c")), "stars": Score("regression", 1, 5), "tags": Labels(("x", "y")), "spans": Spans(("x",))}
 TEXTS = ["where is my order", "lovely", "the dress is soft and warm", "never again", "", "refund me please"]
 
 
@@ -44,14 +44,15 @@ def network_of(backbone, config, name="toy", seed=0):
 
 
 def tokens_of(backbone, texts=TEXTS):
-    return backbone.tokenizer.encode([Prompt((Segment(text),)) for text in texts])
+    return backbone.tokenizer.encode([Prompt((Segment(text, spans=True),)) for text in texts])
 
 
 def three_steps(network, rate=0.05):
     """A plain loop, so that what a method leaves alone is not our loop's doing."""
     tokens = tokens_of(network.backbone)
     targets = {"label": np.array([0, 1, 2, 0, 1, -1]), "stars": np.array([1, 5, 2, np.nan, 3, 4], np.float32),
-               "tags": np.array([[1, 0], [0, np.nan], [1, 1], [np.nan, np.nan], [0, 0], [0, 1]], np.float32)}  # fmt: skip
+               "tags": np.array([[1, 0], [0, np.nan], [1, 1], [np.nan, np.nan], [0, 0], [0, 1]], np.float32),
+               "spans": np.array([[[0, 5, 0]], [[0, 0, -1]], [[4, 9, 0]], [[-1, -1, -1]], [[-1, -1, -1]], [[0, 3, 0]]])}  # fmt: skip
     batch = tokens.batch(np.arange(len(tokens)), network.backbone.tokenizer.pad, targets)
     learning = list(adapters.trainable(network).values())
     optimizer = torch.optim.SGD(learning, lr=rate)

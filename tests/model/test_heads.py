@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from shoplm.errors import BundleError
 from shoplm.model.heads import States, answer, build
-from shoplm.model.specs import Choice, Labels, Score, Text, from_plain, plain
+from shoplm.model.specs import Choice, Labels, Score, Spans, Text, from_plain, plain
 
 WIDTH, WORDS = 8, 11
 CHOICE, BINARY, STARS = Choice(("a", "b", "c")), Score("binary"), Score("regression", 1.0, 5.0)
 TAGS = Labels(("warm", "cheap"))
+SPANS = Spans(("brand", "colour"))
 NAN = float("nan")
 
 
@@ -63,8 +64,9 @@ def test_regression_is_squared_error_on_the_scaled_range():
         (BINARY, [0.3, -2.0], [1.0, 0.0], lambda x, y: x.sigmoid() - y),
         (STARS, [0.3, -2.0], [4.0, 1.0], lambda x, y: 2 * (x - (y - 1) / 4)),
         (TAGS, [[0.3, -2.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 1.0]], lambda x, y: x.sigmoid() - y),
+        (SPANS, [[[0.2, -1.0, 3.0, 0.0, 0.1]], [[0.0] * 5]], [[3], [0]], lambda x, y: x.softmax(-1) - F.one_hot(y, 5)),
     ],
-    ids=["choice", "binary", "regression", "labels"],
+    ids=["choice", "binary", "regression", "labels", "spans"],
 )
 def test_the_gradient_of_the_logit_is_the_prediction_minus_the_truth(spec, logits, target, wanted):
     x, y = torch.tensor(logits, requires_grad=True), torch.tensor(target)
@@ -102,13 +104,42 @@ def test_labels_begin_by_saying_how_often_each_is_a_yes_where_it_is_known():
     np.testing.assert_allclose(1 / (1 + np.exp(-answer(made.spec, made(states())))), [[0.25, 0.99, 0.5]] * 4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("spec", [CHOICE, BINARY, STARS, TAGS], ids=["choice", "binary", "regression", "labels"])
+@pytest.mark.parametrize("spec", [CHOICE, BINARY, STARS, TAGS, SPANS], ids=["choice", "binary", "regression", "labels", "spans"])
 def test_no_target_at_all_is_a_count_of_zero_without_nan(spec):
     made = head(spec)
     logits = made(states(2))
-    target = torch.tensor([-1, -1]) if spec is CHOICE else torch.full_like(logits, NAN)
+    target = torch.full(logits.shape[:-1], -1) if spec in (CHOICE, SPANS) else torch.full_like(logits, NAN)
     found = made.loss(logits, target, torch.ones(2))
     assert (found.total.item(), found.count) == (0.0, 0.0)
+
+
+def test_spans_ask_every_token_that_has_a_tag_and_no_other():
+    made, seen = head(SPANS), states(2, 3)
+    logits = made(seen).detach().requires_grad_()
+    assert logits.shape == (2, 3, 5)
+    target = torch.tensor([[-1, 0, 3], [-1, -1, 4]])
+    found = made.loss(logits, target, torch.tensor([1.0, 0.5]))
+    p = logits.detach().log_softmax(-1)
+    assert found.total.item() == pytest.approx(-float(p[0, 1, 0] + p[0, 2, 3] + 0.5 * p[1, 2, 4]), rel=1e-6)  # float32
+    assert found.count == 1 + 1 + 0.5
+    found.total.backward()
+    assert (logits.grad[target == -1] == 0).all()
+
+
+def test_spans_begin_by_saying_how_often_each_tag_was_seen():
+    made = head(SPANS)
+    made.begin_from_counts(torch.tensor([94, 2, 0, 0, 0]))
+    wanted = np.array([95, 3, 1, 1, 1]) / 101  # one is added to each
+    np.testing.assert_allclose(made(states()).softmax(-1).detach().numpy(), np.broadcast_to(wanted, (4, 5, 5)), rtol=1e-5)
+
+
+def test_spans_take_over_the_tags_of_the_kinds_that_both_have():
+    theirs, ours = head(Spans(("size", "colour"))), head(SPANS)
+    torch.nn.init.normal_(theirs.out.weight)
+    assert ours.inherit(theirs) == 1
+    assert torch.equal(ours.out.weight[[0, 3, 4]], theirs.out.weight[[0, 3, 4]])  # colour is the second kind of both
+    assert (ours.out.weight[[1, 2]] == 0).all()
+    assert ours.inherit(head(CHOICE)) == ours.inherit(head(Spans(("size",)))) == 0
 
 
 def test_masked_text_is_torch_s_cross_entropy_at_the_asked_places():
@@ -217,7 +248,7 @@ def test_a_head_of_the_text_alone_has_and_writes_nothing_of_features():
     assert plain(FED[0])["features"] == 3
 
 
-@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, Text("masked"), *FED])
+@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, SPANS, Text("masked"), *FED])
 def test_a_spec_survives_being_written(spec):
     assert from_plain(plain(spec), "config.json") == spec
 

@@ -6,7 +6,7 @@ import torch
 
 from shoplm.model.adapters import AdapterConfig, attach
 from shoplm.model.network import Network
-from shoplm.model.specs import Choice, Labels, Score, Text
+from shoplm.model.specs import Choice, Labels, Score, Spans, Text
 from shoplm.text.batch import Batch
 from shoplm.text.render import Prompt, Segment
 from shoplm.train import loop
@@ -19,6 +19,7 @@ SPECS = {
     "tags": Labels(("x", "y", "z"), 0.7),
     "stars": Score("regression", 1, 5, weight=0.5),
     "words": Text("causal", weight=0.1),
+    "spans": Spans(("x", "y"), 0.3),
 }
 
 
@@ -33,6 +34,7 @@ def made(fresh, kind, method="full"):
         "tags": np.array([[1, 0, np.nan], [np.nan] * 3, [0, np.nan, 1], [1, 1, 1], [np.nan, 0, 0]], np.float32),
         "stars": np.array([1, np.nan, np.nan, 5, 2], np.float32),
         "words": np.where(batch.mask > 0, batch.ids, -1),
+        "spans": np.where((batch.mask > 0) & (batch.ids % 3 > 0), batch.ids % 5, -1),
     }
     return network, Batch(batch.ids, batch.mask, batch.part, batch.rows, targets, np.array([1, 2, 0.5, 1, 1], np.float32))
 

@@ -50,6 +50,8 @@ CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
     ),
 }
 """Ways of counting that are tried, of each source; the one whose lists alone have the best NDCG at 10 is taken."""
+SIMILAR = "similar"
+"""The source that counts nothing."""
 RECENCIES = (0.5, 0.7, 0.9)
 """Of the texts' source."""
 
@@ -121,6 +123,17 @@ class Recommender:
         sources = self.sources if alone is None else {alone: self.sources[alone]}
         found = gather(sources, asked, max(self.config.most, k), gone)
         return ranked(found, self.weights if alone is None else np.array([1, 0], np.float32), k)
+
+    def on(self, histories: Histories, at_us: Int64) -> Recommender:
+        """The same ways of counting and weights, over more acts: (A) acts of S shoppers and their times."""
+        items = len(self.ids)
+        near = next((source.matrix for name, source in self.sources.items() if name == SIMILAR and isinstance(source, Neighbours)), None)
+        chosen = {
+            name: (CountConfig.of(said["count"]) if said["count"] else None, MemoryConfig.of(said["memory"]))
+            for name, said in self.chosen.items()
+        }
+        sources = _sources(histories, _lately(at_us, self.config), items, near, chosen)
+        return replace(self, counts=histories.counts(items), sources=sources)
 
     def because(self, history: Histories, item: int) -> Reason:
         """Why ``item`` is in the list of ONE shopper."""
@@ -227,7 +240,7 @@ def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array 
     if near is not None and near.nnz:
         memories = [MemoryConfig(recency=recency, last=config.last) for recency in RECENCIES]
         tried = [(_ndcg(Neighbours(near, memory), asked, taken, config), -place, memory) for place, memory in enumerate(memories)]
-        found["similar"] = (None, max(tried, key=lambda one: one[:2])[2])
+        found[SIMILAR] = (None, max(tried, key=lambda one: one[:2])[2])
     return found
 
 

@@ -45,7 +45,7 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the backbone for tasks (interest, traits, sentiment, intent) and write a bundle; or learn to `recommend`.
+    """Fine-tune the backbone for tasks (interest, traits, sentiment, intent, attributes) and write a bundle; or learn to `recommend`.
 
     Settings: epochs batch_size max_length learning_rate optimizer weight_decay warmup schedule seed
     patience layers r lora_alpha … as KEY=VALUE.

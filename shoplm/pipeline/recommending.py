@@ -1,7 +1,7 @@
 """train, evaluate and ask ``recommend``: from a shop's events, or a plain file of acts, to lists with reasons.
 
-Each shopper's last act is the test, the one before it validation, all earlier ones teach; a file's ``split`` column, where it
-has one, says so itself. Lists are judged over all items, and whether seen items may be in them is always said.
+Each shopper's last act is the test, the one before it validation; a file's ``split`` column, where it has one, says so itself.
+Ways of counting and weights come from the acts before validation; then the validation acts are counted, too. Lists are judged over all items, and whether seen items may be in them is always said.
 """
 
 from __future__ import annotations
@@ -112,6 +112,9 @@ def train(
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")
     found = fitted(teaching, at_us, acts.ids, acts.texts if any(acts.texts) else None, config)
     how = judged(found, acts, "valid", waits) if (acts.split == 1).any() else None
+    if how:  # what was chosen holds; the validation acts, which were known before every test act, teach what follows what
+        known, when, _ = acts.upto(2)
+        found = found.on(known, when)
     facts = {
         "data_version": acts.data_version,
         "seconds": round(time.perf_counter() - begin, 1),
@@ -147,14 +150,16 @@ def load(place: Path) -> Recommender:
 def evaluate(
     place: Path, *, shop: Path | Shop | None = None, data: Path | None = None, split: str = "test", progress: Progress | None = None
 ) -> Judged:
-    """Judge a bundle's lists.
+    """Judge a bundle's lists for what each shopper took last.
 
     Raises:
-        DataError: the split is unknown, or nobody has an act in it.
+        DataError: another split is asked for, nobody has an act in it, or the bundle learnt from all acts.
     """
-    if split not in ("valid", "test"):
-        raise DataError(f"--split {split}: expected valid or test; the other acts teach")
+    if split != "test":
+        raise DataError(f"--split {split}: expected test; all acts before it teach (validation stands in the bundle's metrics.json)")
     found = load(place)
+    if not found.config.held_out:
+        raise DataError(f"{place}: was trained with held_out=false, so its test acts taught it; train without that to judge it")
     with opened(shop, data) as view:
         acts = acts_of(view, found.config)
     return judged(found, _in_codes(acts, found), split, progress)

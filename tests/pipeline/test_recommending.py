@@ -145,7 +145,7 @@ def test_shoppers_who_do_not_consent_teach_nothing(tmp_path):
     shop.upsert("events", events())
     shop.upsert("users", pa.Table.from_pylist([{"user_id": f"u{at}", "consent_analytics": at >= 10} for at in range(60)]))
     found, _ = recommending.train(RecommendConfig(), shop=shop, out=tmp_path / "bundle")
-    assert found.counts.sum() == 50 * 4
+    assert found.counts.sum() == 50 * 5  # of six acts the last is kept for the test
 
 
 def test_plain_files_of_acts_and_items_are_learnt_with_their_own_split(tmp_path):
@@ -249,3 +249,20 @@ def test_an_erasure_says_whether_a_recommender_learnt_from_the_person(user, lear
     proof = persons.erase(shop, user, also=[trained[2]]).plain()
     assert [(one["task"], one["trained_on_person"]) for one in proof["bundles"]] == [("recommend", learnt)]
     assert not proof["found"]
+
+
+def test_validation_acts_teach_once_everything_is_chosen_and_test_acts_never(shop, trained):
+    found, how, place = trained
+    acts = acts_of(shop.view(), RecommendConfig())
+    np.testing.assert_array_equal(found.counts, acts.upto(2)[0].counts(ITEMS))
+    assert how.split == "valid"
+    with pytest.raises(DataError, match="--split valid: expected test"):
+        recommending.evaluate(place, shop=shop, split="valid")
+
+
+def test_a_bundle_that_learnt_from_all_acts_is_not_judged_on_them(shop, tmp_path):
+    found, how = recommending.train(RecommendConfig(held_out=False), shop=shop, out=tmp_path / "all")
+    assert how is None
+    assert found.counts.sum() == 360
+    with pytest.raises(DataError, match="held_out=false"):
+        recommending.evaluate(tmp_path / "all", shop=shop)

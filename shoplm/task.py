@@ -302,6 +302,27 @@ def yes_or_no(column: pa.Array) -> FloatArray:
     return np.array([1.0 if word in YES else 0.0 if word in NO else np.nan for word in words], np.float32)
 
 
+def each_held(said: pa.ChunkedArray, names: Sequence[str], parted: str) -> dict[str, pa.Array]:
+    """Of rows that each name some of ``names``, parted by a sign, a column for each name: 1 named, 0 not, null where a row is null."""
+    place = {name: at for at, name in enumerate(names)}
+    words = said.to_pylist()
+    held = np.zeros((len(words), len(names)), np.float32)
+    for row, word in enumerate(words):
+        for name in (word or "").split(parted):
+            if name.strip() in place:
+                held[row, place[name.strip()]] = 1.0
+    gone = np.array([word is None for word in words], bool)
+    return {name: pa.array(held[:, at], mask=gone) for name, at in place.items()}
+
+
+def verdicts(task: str) -> str:
+    """A query for (subject, name, value, split) of what the ``labels`` table says for a task: of each name one value, a person's before
+    a model's, then the newest.
+    """
+    return f"""select subject, name, value, split from labels where task = '{task}'
+               qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1"""
+
+
 def walked(task: Task, settings: Any) -> str:
     """The table whose parts ``moments`` sees: the subject's own, unless the task's settings name another as their ``table``."""
     return getattr(settings, "table", None) or task.subject

@@ -23,7 +23,8 @@ from scipy import sparse
 
 from shoplm.config import Config
 from shoplm.errors import BundleError, DataError
-from shoplm.retrieve.blend import Popularity, Source, gather, learn, names, ranked
+from shoplm.evaluate.ranking import KINDS, measured
+from shoplm.retrieve.blend import Candidates, Popularity, Source, gather, learn, names, ranked
 from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
 from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts
 
@@ -116,13 +117,17 @@ class Recommender:
         Returns:
             (B, k) codes, -1 behind the last, and scores: the larger the better, comparable within a list.
         """
-        shut = np.zeros(0, np.int32) if barred is None else np.flatnonzero(barred).astype(np.int32)
-        gone = asked if self.config.seen == "removed" else Histories.of([[]] * len(asked))
-        if len(shut):
-            gone = _with(gone, shut)
-        sources = self.sources if alone is None else {alone: self.sources[alone]}
-        found = gather(sources, asked, max(self.config.most, k), gone)
-        return ranked(found, self.weights if alone is None else np.array([1, 0], np.float32), k)
+        return ranked(self.named(asked, k, barred), self.weighing(alone), k)
+
+    def named(self, asked: Histories, k: int, barred: npt.NDArray[np.bool_] | None = None) -> Candidates:
+        """What all sources name for B shoppers, enough for lists of ``k`` by any of them."""
+        return gather(self.sources, asked, max(self.config.most, k), asked if self.config.seen == "removed" else None, barred)
+
+    def weighing(self, alone: str | None = None) -> Float32:
+        """(F) the blend's weights, or those by which the order of one source is taken."""
+        if alone is None:
+            return self.weights
+        return np.array([name == f"{alone} score" for name in names(list(self.sources))], np.float32)
 
     def on(self, histories: Histories, at_us: Int64) -> Recommender:
         """The same ways of counting and weights, over more acts: (A) acts of S shoppers and their times."""
@@ -132,13 +137,15 @@ class Recommender:
             name: (CountConfig.of(said["count"]) if said["count"] else None, MemoryConfig.of(said["memory"]))
             for name, said in self.chosen.items()
         }
-        sources = _sources(histories, _lately(at_us, self.config), items, near, chosen)
+        sources = _sources(histories, _lately(at_us, self.config), items, near, chosen, {})
         return replace(self, counts=histories.counts(items), sources=sources)
 
-    def because(self, history: Histories, item: int) -> Reason:
-        """Why ``item`` is in the list of ONE shopper."""
-        gone = Histories.of([[]])
-        found = gather(self.sources, history, len(self.ids), gone)
+    def because(self, history: Histories, items: Sequence[int]) -> list[Reason]:
+        """Why each of some items is in the list of ONE shopper."""
+        found = gather(self.sources, history, len(self.ids))
+        return [self._reason(history, found, item) for item in items]
+
+    def _reason(self, history: Histories, found: Candidates, item: int) -> Reason:
         at = np.flatnonzero(found.items == item)
         if not len(at):
             raise DataError(f"recommend: no source names the item `{self.ids[item]}` for this history")
@@ -209,26 +216,28 @@ def fitted(histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequen
     if not len(rows):
         raise DataError("recommend: no shopper has two acts on items; give events of shoppers who come back")
     items, near = len(ids), None if texts is None else from_texts(texts)
-    chosen = _chosen(short, wanted, items, near, config)
+    pairs: Pairs = {}
+    chosen = _chosen(short, wanted, items, near, config, pairs)
     lately = _lately(at_us, config)
     before_last = np.ones(len(histories.items), bool)
     before_last[histories.start[1:][rows] - 1] = False
-    inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen)
+    inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen, pairs)
     weights = learn(gather(inner, short, config.most, short if config.seen == "removed" else None), wanted)
-    sources = _sources(histories, lately, items, near, chosen)
+    sources = _sources(histories, lately, items, near, chosen, {})
     plain = {name: {"count": count.plain() if count else None, "memory": memory.plain()} for name, (count, memory) in chosen.items()}
     return Recommender(tuple(ids), histories.counts(items), sources, weights, config, plain)
 
 
+Pairs = dict[tuple[int, float], sparse.csr_array]
+"""What pairs of acts of one set of histories add up to, by window and decay."""
 Chosen = Mapping[str, tuple[CountConfig | None, MemoryConfig]]
 
 
-def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array | None, config: RecommendConfig) -> Chosen:
+def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array | None, config: RecommendConfig, pairs: Pairs) -> Chosen:
     """The best of ``CANDIDATES`` for each source, by its own lists' NDCG at 10 for what each shopper took last."""
     rows = np.linspace(0, len(short) - 1, min(len(short), JUDGED)).astype(int)
     asked, taken = short.take(rows), wanted[rows]
     found: dict[str, tuple[CountConfig | None, MemoryConfig]] = {}
-    pairs: dict[tuple[Any, ...], sparse.csr_array] = {}
     for name, ways in CANDIDATES.items():
         scored = []
         for place, (count, memory) in enumerate(ways):
@@ -244,19 +253,21 @@ def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array 
     return found
 
 
-def _counted(histories: Histories, items: int, count: CountConfig, known: dict[tuple[Any, ...], sparse.csr_array]) -> sparse.csr_array:
+def _counted(histories: Histories, items: int, count: CountConfig, known: Pairs) -> sparse.csr_array:
     """``neighbours.from_acts``, the pairs themselves counted once for all dampings of them."""
-    key = (id(histories), count.window, count.decay)
+    key = (count.window, count.decay)
     if key not in known:
         known[key] = counted(histories, items, count.window, count.decay)
     pairs = known[key] if count.ordered else sparse.csr_array(known[key] + known[key].T)
     return damped(pairs, histories.counts(items), count, 400)
 
 
-def _sources(histories: Histories, lately: Float32, items: int, near: sparse.csr_array | None, chosen: Chosen) -> dict[str, Source]:
+def _sources(
+    histories: Histories, lately: Float32, items: int, near: sparse.csr_array | None, chosen: Chosen, pairs: Pairs
+) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for name, (count, memory) in chosen.items():
-        matrix = near if count is None else _counted(histories, items, count, {})
+        matrix = near if count is None else _counted(histories, items, count, pairs)
         assert matrix is not None
         found[name] = Neighbours(matrix, memory)
     weight = lately if histories.weight is None else lately * histories.weight
@@ -268,8 +279,8 @@ def _ndcg(source: Source, asked: Histories, wanted: Int32, config: RecommendConf
     """NDCG at 10 of a source's own order, one wanted item a shopper."""
     found = gather({"one": source}, asked, 10, asked if config.seen == "removed" else None)
     items, _ = ranked(found, np.array([1, 0], np.float32), 10)
-    right = items == wanted[:, None]
-    return float((right / np.log2(np.arange(10) + 2.0)).sum() / max(1, len(wanted)))
+    one = Histories(wanted, np.arange(len(wanted) + 1).astype(np.int64))
+    return float(measured(items, one, 10)[:, KINDS.index("ndcg")].mean())
 
 
 def _lately(at_us: Int64, config: RecommendConfig) -> Float32:
@@ -277,13 +288,6 @@ def _lately(at_us: Int64, config: RecommendConfig) -> Float32:
     ago = (int(at_us.max(initial=0)) - at_us) / (config.half_life_days * DAY_US)
     found: Float32 = np.exp2(-np.minimum(ago, 60)).astype(np.float32)
     return found
-
-
-def _with(asked: Histories, items: Int32) -> Histories:
-    """The same histories with these items in each."""
-    pieces = [np.concatenate([asked.items[a:b], items]) for a, b in zip(asked.start, asked.start[1:], strict=False)]
-    start = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-    return replace(asked, items=np.concatenate(pieces).astype(np.int32), start=start, weight=None)
 
 
 def described(found: Recommender) -> list[str]:

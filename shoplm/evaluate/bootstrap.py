@@ -34,6 +34,11 @@ class Estimate:
     low: float
     high: float
 
+    def plain(self) -> dict[str, float | None]:
+        """As JSON holds it, which has no word for NaN."""
+        named = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if np.isnan(number) else number for name, number in named.items()}
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 

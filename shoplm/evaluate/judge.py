@@ -51,23 +51,19 @@ class Judgement:
 
     def points(self) -> dict[str, float | None]:
         """The values alone, as ``baselines`` shows them; None where nothing could be counted."""
-        return {name: _number(estimate.value) for name, estimate in self.metrics.items()}
+        return {name: estimate.plain()["value"] for name, estimate in self.metrics.items()}
 
     def plain(self) -> dict[str, Any]:
         """``rows``, ``metrics`` and ``slices`` as ``evaluate --json`` prints them; NaN becomes None."""
         slices = {
-            name: {value: {"rows": found.rows, "metrics": _plain(found.metrics)} for value, found in values.items()}
+            name: {value: {"rows": found.rows, "metrics": plain(found.metrics)} for value, found in values.items()}
             for name, values in self.slices.items()
         }
-        return {"rows": self.rows, "metrics": _plain(self.metrics), "slices": slices}
+        return {"rows": self.rows, "metrics": plain(self.metrics), "slices": slices}
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
-def _plain(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-    return {name: {"value": _number(e.value), "low": _number(e.low), "high": _number(e.high)} for name, e in metrics.items()}
+def plain(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+    return {name: found.plain() for name, found in metrics.items()}
 
 
 class Judge:

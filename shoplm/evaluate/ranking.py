@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplm.evaluate.bootstrap import Bootstrap, Estimate, Floats, interval
+from shoplm.evaluate.judge import plain
 from shoplm.retrieve.histories import Histories, Int32, Int64
 
 KINDS = ("recall", "ndcg", "mrr", "map")
@@ -44,8 +45,8 @@ class RankingJudgement:
     def plain(self) -> dict[str, Any]:
         """As a report holds it."""
         return {
-            "seen": self.seen, "shoppers": self.shoppers, "metrics": _plain(self.metrics), "lists": dict(self.lists),
-            "slices": {name: _plain(found) for name, found in self.slices.items()},
+            "seen": self.seen, "shoppers": self.shoppers, "metrics": plain(self.metrics), "lists": dict(self.lists),
+            "slices": {name: plain(found) for name, found in self.slices.items()},
         }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ class RankingJudge:
             wanted: what each took then, one item or several, each once.
             slices: (B) who is in which slice.
         """
-        found = np.concatenate([np.ones((len(ranked), 1)), *(_at(ranked[:, :k], wanted, k) for k in self.at)], 1)
+        found = np.concatenate([np.ones((len(ranked), 1)), *(measured(ranked[:, :k], wanted, k) for k in self.at)], 1)
         cells, amounts = [], []
         for place, name in enumerate(self.slices):
             within = np.ones(len(ranked), bool) if name == WHOLE else (slices or {})[name]
@@ -130,8 +131,8 @@ def difference(ours: RankingJudgement, theirs: RankingJudgement) -> dict[str, Es
     }
 
 
-def _at(ranked: Int32, wanted: Histories, k: int) -> Floats:
-    """(B, 4) ``KINDS`` of (B, k) lists."""
+def measured(ranked: Int32, wanted: Histories, k: int) -> Floats:
+    """(B, 4) ``KINDS`` of (B, k) lists, -1 where there is no item, for what each shopper wanted."""
     counts = wanted.lengths
     space = int(max(ranked.max(initial=0), wanted.items.max(initial=0))) + 1
     right = np.isin(ranked + np.arange(len(ranked))[:, None] * space, wanted.items + wanted.owner * space) & (ranked >= 0)
@@ -151,7 +152,3 @@ def _at(ranked: Int32, wanted: Histories, k: int) -> Floats:
 def _over(above: Any, below: Any) -> Any:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above) / np.asarray(below)
-
-
-def _plain(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {name: {"value": found.value, "low": found.low, "high": found.high} for name, found in metrics.items()}

@@ -57,26 +57,18 @@ class Acts:
     """(N) each item in words, empty where nothing is known."""
     data_version: str
 
-    def upto(self, split: int) -> tuple[Histories, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The acts before those of a split: histories of all S shoppers, the times, and places among all acts."""
-        kept = np.flatnonzero(self.split < split)
-        owner = self.histories.owner[kept]
-        start = np.searchsorted(owner, np.arange(len(self.histories) + 1)).astype(np.int64)
-        weight = None if self.histories.weight is None else self.histories.weight[kept]
-        return Histories(self.histories.items[kept], start, weight), self.at_us[kept], kept
+    def upto(self, split: int) -> tuple[Histories, npt.NDArray[np.int64]]:
+        """The acts before those of a split: histories of all S shoppers, and the times."""
+        kept = self.split < split
+        return self.histories.only(kept), self.at_us[kept]
 
     def asked(self, split: int) -> tuple[npt.NDArray[np.int64], Histories, Histories]:
         """The shoppers with acts in a split, what they did before, and the items that they took in it."""
-        before, _, _ = self.upto(split)
-        there = np.flatnonzero(self.split == split)
-        owner = self.histories.owner[there]
-        rows = np.unique(owner)
-        items = [np.unique(self.histories.items[there[owner == row]]) for row in rows] if len(there) != len(rows) else None
-        if items is None:  # one act each, as leave-one-out has it
-            wanted = Histories(self.histories.items[there], np.arange(len(there) + 1).astype(np.int64))
-        else:
-            wanted = Histories(np.concatenate(items).astype(np.int32), np.cumsum([0, *map(len, items)]).astype(np.int64))
-        return rows, before.take(rows), wanted
+        there = self.split == split
+        taken = np.unique(self.histories.owner[there] * len(self.ids) + self.histories.items[there])
+        rows, first = np.unique(taken // len(self.ids), return_index=True)
+        wanted = Histories((taken % len(self.ids)).astype(np.int32), np.append(first, len(taken)).astype(np.int64))
+        return rows, self.upto(split)[0].take(rows), wanted
 
 
 def acts_of(view: View, config: RecommendConfig) -> Acts:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from shoplm.apps import recommend
 from shoplm.data import erase as erasing
 from shoplm.data import persons, privacy
 from shoplm.data.erase import Live, Proof
@@ -125,9 +124,8 @@ def _held(shop: Shop, task: str, facts: Any, claims: Mapping[str, Mapping[str, t
         if view.data_version != facts["data_version"]:
             return None
         recipe = facts.get("recipe") or {}
-        if task == recommend.NAME:
-            subject = "events"
-        else:
+        subject = facts.get("subject")
+        if subject is None:
             form = tasks.get(task)
             subject = tasks.walked(
                 form, form.Settings.of({key: value for key, value in recipe.get("task", {}).items() if key in form.Settings.model_fields})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from shoplm.files import whole
 from shoplm.model import bundle, folder
 from shoplm.pipeline.acts import SPLITS, Acts, acts_of, opened
 from shoplm.pipeline.progress import Progress, Silent
+from shoplm.retrieve.blend import ranked
 from shoplm.retrieve.histories import Histories
 from shoplm.train.journal import machine, versions
 
@@ -51,7 +52,7 @@ class Judged:
 
     def plain(self) -> dict[str, Any]:
         """As ``--json`` gives it."""
-        minus = {name: {metric: one.__dict__ for metric, one in found.items()} for name, found in self.differences().items()}
+        minus = {name: {metric: one.plain() for metric, one in found.items()} for name, found in self.differences().items()}
         beside = {name: found.plain()["metrics"] for name, found in self.sources.items()}
         return {"task": NAME, "split": self.split, **self.ours.plain(), "baselines": beside, "minus_baseline": minus}
 
@@ -84,8 +85,9 @@ def judged(found: Recommender, acts: Acts, split: str, progress: Progress | None
     with (progress or Silent()).bar("listing", len(rows)) as moved:
         for begin in range(0, len(rows), BATCH):
             part = slice(begin, min(begin + BATCH, len(rows)))
+            named = found.named(before.take(part), AT[-1])
             for name, judge in judges.items():
-                lists, _ = found.lists(before.take(part), AT[-1], alone=name or None)
+                lists, _ = ranked(named, found.weighing(name or None), AT[-1])
                 judge.add(lists, wanted.take(part), {"cold item": cold_rows[part], "at most 3 acts": quiet[part]})
             moved(part.stop - begin)
     done = {name: judge.judgement() for name, judge in judges.items()}
@@ -108,15 +110,16 @@ def train(
     waits, begin = progress or Silent(), time.perf_counter()
     with opened(shop, data, items) as view:
         acts = acts_of(view, config)
-    teaching, at_us, _ = acts.upto(1 if (acts.split > 0).any() else 3)
+    teaching, at_us = acts.upto(1 if (acts.split > 0).any() else 3)
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")
     found = fitted(teaching, at_us, acts.ids, acts.texts if any(acts.texts) else None, config)
     how = judged(found, acts, "valid", waits) if (acts.split == 1).any() else None
     if how:  # what was chosen holds; the validation acts, which were known before every test act, teach what follows what
-        known, when, _ = acts.upto(2)
+        known, when = acts.upto(2)
         found = found.on(known, when)
     facts = {
         "data_version": acts.data_version,
+        "subject": "events",
         "seconds": round(time.perf_counter() - begin, 1),
         "machine": machine(),
         "versions": versions(),
@@ -215,7 +218,7 @@ def recommend(
 
 
 def listed(
-    found: Recommender, shop: Path | Shop, *, user: str | None = None, items: Sequence[str] = (), k: int = 10, reasons: bool = True
+    found: Recommender, shop: Path | Shop, *, user: str | None = None, items: Sequence[str] = (), k: int = 10
 ) -> tuple[list[Pick], list[str]]:
     """A list for a shopper of a shop, or for someone who just acted on ``items``, oldest first.
 
@@ -245,10 +248,8 @@ def listed(
     barred = np.array([products.get(name, ("", False))[1] for name in found.ids], bool)
     lists, scores = found.lists(history, k, barred)
     picks = []
-    for item, score in zip(lists[0].tolist(), scores[0].tolist(), strict=True):
-        if item < 0:
-            break
-        reason = found.because(history, item) if reasons else Reason("", 0.0, None, {})
+    best = [int(item) for item in lists[0] if item >= 0]
+    for item, score, reason in zip(best, scores[0].tolist(), found.because(history, best), strict=False):
         about = None if reason.act is None else found.ids[int(history.items[reason.act])]
         named = products.get(about or "", ("", False))[0] or about
         picks.append(Pick(found.ids[item], products.get(found.ids[item], ("", False))[0], score, reason, _sentence(reason, named)))
@@ -273,10 +274,7 @@ def recommend_all(found: Recommender, shop: Path | Shop, out: Path, k: int = 10,
         acts, products = acts_of(view, found.config), _stock(view)
     place = {name: at for at, name in enumerate(found.ids)}
     codes = np.array([place.get(name, -1) for name in acts.ids], np.int32)[acts.histories.items]
-    start = np.concatenate([[0], np.cumsum(codes >= 0)])[acts.histories.start]
-    asked = Histories(
-        codes[codes >= 0], start.astype(np.int64), None if acts.histories.weight is None else acts.histories.weight[codes >= 0]
-    )
+    asked = replace(acts.histories, items=codes).only(codes >= 0)
     barred, ids = np.array([products.get(name, ("", False))[1] for name in found.ids], bool), pa.array(found.ids)
     with whole(out) as partial, pq.ParquetWriter(partial, _LISTS) as writer, (progress or Silent()).bar("listing", len(asked)) as moved:
         for begin in range(0, len(asked), BATCH):

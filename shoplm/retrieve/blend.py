@@ -74,7 +74,13 @@ def names(sources: Sequence[str]) -> list[str]:
     return [f"{source} {kind}" for source in sources for kind in ("score", "rank")]
 
 
-def gather(sources: Mapping[str, Source], asked: Histories, most: int = 200, removed: Histories | None = None) -> Candidates:
+def gather(
+    sources: Mapping[str, Source],
+    asked: Histories,
+    most: int = 200,
+    removed: Histories | None = None,
+    barred: npt.NDArray[np.bool_] | None = None,
+) -> Candidates:
     """Ask every source.
 
     Args:
@@ -82,6 +88,7 @@ def gather(sources: Mapping[str, Source], asked: Histories, most: int = 200, rem
         asked: what B shoppers did.
         most: candidates that a source may name for a shopper.
         removed: items that are no candidates of each shopper, such as what it has; None = none are removed.
+        barred: (N) items that are no candidates of anybody.
     """
     said = [source.scores(asked) for source in sources.values()]
     items = said[0].shape[1]
@@ -91,6 +98,8 @@ def gather(sources: Mapping[str, Source], asked: Histories, most: int = 200, rem
         flat = sparse.coo_array(scores)
         key = flat.coords[0].astype(np.int64) * items + flat.coords[1]
         kept = flat.data > 0
+        if barred is not None:
+            kept &= ~barred[flat.coords[1]]
         if len(gone):
             kept &= gone[np.minimum(np.searchsorted(gone, key), len(gone) - 1)] != key
         top = largest(sparse.csr_array((flat.data[kept], (flat.coords[0][kept], flat.coords[1][kept])), shape=scores.shape), most)
@@ -146,7 +155,7 @@ def learn(found: Candidates, wanted: Int32) -> Float32:
 
 
 def ranked(found: Candidates, weights: Float32, most: int) -> tuple[Int32, Float32]:
-    """The best candidates of each shopper.
+    """The best candidates of each shopper, of those for which something speaks: whose score is above 0.
 
     Returns:
         (B, most) item codes, -1 behind the last, and their scores; of equal ones the smaller code first.
@@ -155,7 +164,7 @@ def ranked(found: Candidates, weights: Float32, most: int) -> tuple[Int32, Float
     owner = found.owner
     order = np.lexsort((found.items, -worth, owner))
     place = np.arange(len(order)) - np.repeat(found.start[:-1], np.diff(found.start))
-    kept = place < most
+    kept = (place < most) & (worth[order] > 0)
     items = np.full((len(found.start) - 1, most), -1, np.int32)
     scores = np.full(items.shape, -np.inf, np.float32)
     items[owner[kept], place[kept]] = found.items[order][kept]

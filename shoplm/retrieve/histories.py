@@ -69,15 +69,16 @@ class Histories:
             The shorter histories, the last act's item of each, and which shoppers these are.
         """
         rows = np.flatnonzero(self.lengths > 1)
-        kept = np.ones(len(self.items), bool)
-        kept[self.start[1:][rows] - 1] = False
         whole = self.take(rows)
-        last = whole.items[whole.start[1:] - 1]
-        inner = np.ones(len(whole.items), bool)
-        inner[whole.start[1:] - 1] = False
-        weight = None if whole.weight is None else whole.weight[inner]
-        start = whole.start - np.arange(len(whole.start))
-        return Histories(whole.items[inner], start.astype(np.int64), weight), last, rows
+        last = whole.start[1:] - 1
+        before = np.ones(len(whole.items), bool)
+        before[last] = False
+        return whole.only(before), whole.items[last], rows
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> Histories:
+        """The same shoppers with some of their acts alone: (A)."""
+        start = np.concatenate([[0], np.cumsum(kept)])[self.start].astype(np.int64)
+        return Histories(self.items[kept], start, None if self.weight is None else self.weight[kept])
 
     def counts(self, items: int) -> Int64:
         """(N) acts on each item."""

@@ -26,7 +26,7 @@ from shoplm.errors import DataError
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_probabilities
 from shoplm.evaluate.extraction import extraction
 from shoplm.model.specs import HeadSpec, Spans
-from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
+from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task, verdicts
 from shoplm.text.render import PATH, Prompt, Segment, clean
 from shoplm.text.spans import SPANS, Found, decode
 
@@ -73,7 +73,8 @@ class Attributes(Task):
                 from products where length(trim(concat_ws(' ', title, description))) > 0 order by _row"""
         )
         texts = [
-            Prompt(_read(title, body)).searched() for title, body in zip(*map(_list, (rows["title"], rows["description"])), strict=True)
+            Prompt(_read(title, body)).searched()
+            for title, body in zip(rows["title"].to_pylist(), rows["description"].to_pylist(), strict=True)
         ]
         if ANNOTATED in columns:
             known = [_values(word) for word in rows["annotated"].to_pylist()]
@@ -175,10 +176,6 @@ def _read(title: Any, body: Any) -> tuple[Segment, ...]:
     return tuple(segment for segment in told if segment.text) or told[:1]
 
 
-def _list(column: pa.ChunkedArray) -> list[Any]:
-    return list(column.to_pylist())
-
-
 def _values(word: str | None) -> Values | None:
     """What a JSON object says of the attributes; None where there is none.
 
@@ -211,12 +208,9 @@ def _judged(view: View) -> dict[str, dict[str, list[str]]]:
     """For each product that the ``labels`` table speaks of its attributes and their values, a person's word before a model's."""
     if not view.has("labels"):
         return {}
-    rows = view.sql(
-        f"""select subject, name, value from labels where task = '{NAME}' and subject in (select id from products)
-            qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1"""
-    )
+    rows = view.sql(f"select subject, name, value from ({verdicts(NAME)}) where subject in (select id from products)")
     found: dict[str, dict[str, list[str]]] = {}
-    for subject, name, value in zip(*map(_list, (rows["subject"], rows["name"], rows["value"])), strict=True):
+    for subject, name, value in zip(*(column.to_pylist() for column in rows.columns), strict=True):
         found.setdefault(subject, {})[name] = _words(value)
     return found
 

@@ -24,7 +24,7 @@ from shoplm.evaluate.decide import passed, thresholds
 from shoplm.evaluate.metrics import AUROC, ECE, Accuracy, LogLoss, MacroF1, MicroF1
 from shoplm.evaluate.several import all_right, average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
-from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task
+from shoplm.task import Answer, Fitted, FloatArray, Metric, Moments, Scores, Task, each_held
 from shoplm.text.render import Prompt, Segment, clean
 
 PARTED = "|"
@@ -197,15 +197,7 @@ def _named(view: View, target: str, none: str) -> list[str]:
 
 def _each(said: pa.ChunkedArray, names: list[str]) -> dict[str, pa.Array]:
     """Of turns with their intents a column for each intent: 1 held, 0 not, null where nothing is known of the turn."""
-    place = {name: at for at, name in enumerate(names)}
-    held = np.zeros((len(said), len(names)), np.float32)
-    words = said.to_pylist()
-    for row, word in enumerate(words):
-        for name in (word or "").split(PARTED):
-            if name.strip() in place:
-                held[row, place[name.strip()]] = 1.0
-    gone = np.array([word is None for word in words], bool)
-    return {_safe(name): pa.array(held[:, at], mask=gone) for name, at in place.items()}
+    return {_safe(name): column for name, column in each_held(said, names, PARTED).items()}
 
 
 def _safe(name: str) -> str:

@@ -27,7 +27,7 @@ from shoplm.evaluate.decide import best_favour, favoured, passed, thresholds
 from shoplm.evaluate.metrics import AUROC, ECE, MAE, RMSE, Accuracy, LogLoss, MacroF1, MicroF1
 from shoplm.evaluate.several import average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels, Score
-from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task
+from shoplm.task import Answer, Fitted, Metric, Moments, Scores, Task, each_held, verdicts
 from shoplm.text.render import Prompt, titled
 
 MOODS = ("negative", "neutral", "positive")
@@ -203,15 +203,7 @@ def _aspects(view: View, rows: pa.ChunkedArray) -> dict[str, pa.Array]:
     if not names:
         return {}
     told = dict(zip(*(column.to_pylist() for column in view.sql(here).columns), strict=True))
-    words = [told.get(row) for row in rows.to_pylist()]
-    place = {name: at for at, name in enumerate(names)}
-    held = np.zeros((len(words), len(names)), np.float32)
-    for row, word in enumerate(words):
-        for name in (word or "").split(PARTED):
-            if name.strip() in place:
-                held[row, place[name.strip()]] = 1.0
-    gone = np.array([word is None for word in words], bool)
-    return {name: pa.array(held[:, at], mask=gone) for name, at in place.items()}
+    return each_held(pa.chunked_array([pa.array([told.get(row) for row in rows.to_pylist()], pa.string())]), names, PARTED)
 
 
 def _told(view: View, key: str) -> str | None:
@@ -220,10 +212,8 @@ def _told(view: View, key: str) -> str | None:
         return f'select {key}, cast("{ASPECTS}" as varchar) as told from reviews where "{ASPECTS}" is not null'
     if not view.has("labels"):
         return None
-    return f"""select {key}, string_agg(name || '{SAID}' || value, '{PARTED}') as told from reviews join (
-                 select subject, name, value from labels where task = 'sentiment' and name not in ('label', 'stars')
-                 qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1)
-               on subject = review_id group by {key}"""
+    return f"""select {key}, string_agg(name || '{SAID}' || value, '{PARTED}') as told from reviews join ({verdicts("sentiment")})
+               on subject = review_id where name not in ('label', 'stars') group by {key}"""
 
 
 def _tells(column: pa.Array) -> bool:

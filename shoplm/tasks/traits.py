@@ -29,7 +29,7 @@ from shoplm.evaluate.decide import best_favour, favoured, passed, thresholds
 from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
 from shoplm.evaluate.several import average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
-from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task
+from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task, verdicts
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
 
 NAME = "traits"
@@ -330,8 +330,7 @@ def _of_shop(view: View, settings: TraitsSettings) -> Moments:
     rows = view.sql(
         f"""with judged as (
               select subject, max(split) as split{over} from (
-                select subject, name, value, split from labels where task = '{NAME}'
-                qualify row_number() over (partition by subject, name order by "by" = 'person' desc, "at" desc, "by") = 1)
+                {verdicts(NAME)})
               group by subject),
             acted as (
               select distinct coalesce(user_id, user_pseudo_id) as who from events

@@ -70,10 +70,8 @@ class Tokens:
 
     def batch(self, rows: npt.NDArray[np.int64], pad: int, targets: Mapping[str, npt.NDArray[Any]] | None = None) -> Batch:
         """The given rows as one padded batch, with their targets (each indexed by row); spans (N, S, 3) become the tags of its tokens."""
-        lengths = self.lengths[rows]
-        places = np.arange(int(lengths.max(initial=1)))
-        mask = places[None, :] < lengths[:, None]
-        at = np.where(mask, self.start[rows][:, None] + places[None, :], 0)
+        at, mask = spans.padded(self.start, rows)
+        places = np.arange(mask.shape[1])
         ids = np.where(mask, self.ids[at] if len(self.ids) else pad, pad).astype(np.int64)
         part = ((places[None, :] >= self.second[rows][:, None]) & mask).astype(np.int64)
         found = {name: column[rows] for name, column in (targets or {}).items()}

@@ -73,12 +73,12 @@ def test_a_new_shopper_gets_what_is_popular(recommender):
 
 def test_a_reason_names_the_source_and_the_act_that_say_most(recommender):
     history = Histories.of([[2, 25, 10]])
-    found = recommender.because(history, 11)
+    found = recommender.because(history, [11])[0]
     assert found.source in ("next", "together")
     assert found.act == 2  # item 10
     assert sum(found.shares.values()) == pytest.approx(1, abs=1e-3)
     assert max(found.shares, key=found.shares.get) == found.source
-    assert recommender.because(Histories.of([[]]), int(recommender.counts.argmax())).act is None
+    assert recommender.because(Histories.of([[]]), [int(recommender.counts.argmax())])[0].act is None
 
 
 def test_without_the_act_that_is_named_an_item_falls(recommender):

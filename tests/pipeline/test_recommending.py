@@ -82,7 +82,7 @@ def test_each_shoppers_last_act_is_the_test_and_the_one_before_it_validation(sho
     rows, before, wanted = acts.asked(2)
     assert len(rows) == len(wanted) == 60
     assert before.lengths.tolist() == [5] * 60
-    teaching, _, _ = acts.upto(1)
+    teaching, _ = acts.upto(1)
     assert teaching.lengths.tolist() == [4] * 60
     assert not acts_of(shop.view(), RecommendConfig(held_out=False)).split.any()
 

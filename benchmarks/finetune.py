@@ -4,8 +4,9 @@ Protocol. (1) One run of ours and the Trainer's own search (rates × tuning meth
 give a provisional target and the Trainer's setting that reaches it soonest. (2) Ours and that setting run in
 turn (A B A B …), each run a process, each with its own seed. (3) The target is the lower of the two median
 best validation scores minus 0.2 points; a run's time is that of its first judged point at or above it, and all
-are judged twice an epoch. (4) The textbook loop runs last, until it reaches the target or its epochs are over;
-what it has not reached counts as a lower bound. Model load, tokenising and validation are outside every clock.
+are judged twice an epoch. (4) The textbook loop runs all its epochs, with as many seeds, and is compared by the
+same rule at a target of its own. Model load, tokenising and validation are outside every clock.
+``--peers textbook`` leaves the Trainer and its search out.
 """
 
 from __future__ import annotations
@@ -64,27 +65,58 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
         )
 
     peak = parts.take("peak", {"sources": source_digest("benchmarks/side_by_side.py")}, lambda: must(child("benchmarks.finetune:peak", {})))
+    book = {**common, "epochs": options.textbook_epochs, "sides": sources["benchmarks"]}
+    books = []
+    for seed in range(1, options.runs + 1):  # no clock runs here
+        wanted = {**book, "seed": seed}
+        books.append(
+            parts.take(f"textbook {seed}", wanted, lambda wanted=wanted: must(child("benchmarks.sides:textbook", wanted, timeout=7200)))
+        )
     first = ours(0, profile=True)
-    attention = _attention(theirs, quick)
-    tried = _search(theirs, options, attention, score)
-    provisional = min(best(first["curve"], score), max(best(run["curve"], score) for _, run in tried)) - MARGIN
-    chosen, _ = min(tried, key=lambda pair: (reached(pair[1]["curve"], score, provisional) or float("inf"), -best(pair[1]["curve"], score)))
-    say(f"provisional target {score} {provisional:.4f}; the Trainer's best setting: {chosen}")
-    mine, other = [], []
+    if "trainer" in options.peers:
+        tried, chosen = _at_its_best(theirs, options, first, score)
+    mine, other, steps = [], [], []
     for seed in range(1, options.runs + 1):  # A B A B …
         mine.append(ours(seed))
-        other.append(theirs(f"trainer {seed}", beside=sources["shoplm"], **{**chosen, "seed": seed}))  # measured anew whenever ours is
+        if "trainer" in options.peers:
+            other.append(theirs(f"trainer {seed}", beside=sources["shoplm"], **{**chosen, "seed": seed}))  # measured anew whenever ours is
+        wanted = {**book, "seed": seed, "padded_steps": options.padded_steps, "beside": sources["shoplm"]}
+        steps.append(
+            parts.take(
+                f"textbook step {seed}", wanted, lambda wanted=wanted: must(child("benchmarks.sides:textbook_step", wanted, timeout=limit))
+            )
+        )
     broken = [run["failed"] for run in other if "failed" in run]
     if broken:
         raise RuntimeError(f"a run of the Trainer failed, so nothing can be compared: {broken[0]}")
-    target = min(_median([best(run["curve"], score) for run in mine]), _median([best(run["curve"], score) for run in other])) - MARGIN
-    wanted = {**common, "seed": 1, "target": target, "epochs": options.textbook_epochs, "padded_steps": options.padded_steps}
-    book = parts.take(
-        "textbook", {**wanted, "sides": sources["benchmarks"]}, lambda: must(child("benchmarks.sides:textbook", wanted, timeout=limit))
-    )
-    found = _result(options, score, target, peak, first, mine, other, book, tried, chosen)
-    _print(found, options, score, target)
-    return result(name, begin, quick=quick, **found)
+    sides = {"textbook": _timed(books, _median([step["median"] for step in steps]))}
+    settings: Json = {"textbook": {"step_seconds_padded_to_128": spread([step["median"] for step in steps])}}
+    if "trainer" in options.peers:
+        sides = {"trainer": other, **sides}
+        settings["trainer"] = {"setting": chosen, "search": [
+            {**setting, "best_score": best(run["curve"], score), "seconds": run["seconds"], "curve": run["curve"]} for setting, run in tried
+        ]}  # fmt: skip
+    found = _result(options, score, peak, [first, *mine], sides, settings)
+    _print(found, options, score)
+    return result(name if "trainer" in options.peers else f"{name}_textbook", begin, quick=quick, **found)
+
+
+def _timed(books: Sequence[Json], seconds: float) -> list[Json]:
+    """The textbook's runs with the seconds that their steps take when padded to 128."""
+    return [
+        {**run, "curve": [{**point, "seconds": round(point["step"] * seconds, 1)} for point in run["curve"]],
+         "seconds": round(run["steps"] * seconds, 1), "examples_per_second": round(16 / seconds, 2)}
+        for run in books
+    ]  # fmt: skip
+
+
+def _at_its_best(theirs: Any, options: argparse.Namespace, first: Json, score: str) -> tuple[list[tuple[Json, Json]], Json]:
+    """All settings of the Trainer that were tried, and the one that reaches the provisional target soonest."""
+    tried = _search(theirs, options, _attention(theirs, options.quick), score)
+    provisional = min(best(first["curve"], score), max(best(run["curve"], score) for _, run in tried)) - MARGIN
+    chosen, _ = min(tried, key=lambda pair: (reached(pair[1]["curve"], score, provisional) or float("inf"), -best(pair[1]["curve"], score)))
+    say(f"provisional target {score} {provisional:.4f}; the Trainer's best setting: {chosen}")
+    return tried, chosen
 
 
 def peak(_: Mapping[str, Any]) -> Json:
@@ -99,18 +131,19 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
     reader.add_argument("--data", choices=sorted(SETS), default="clinc")
     reader.add_argument("--rows", type=int, help="train rows; default: all of clinc, 6,000 of clothing")
     reader.add_argument("--valid-rows", type=int, help="validation rows; default: all")
-    reader.add_argument("--runs", type=int, default=1 if quick else 3, help="timed runs of ours and of the Trainer")
+    reader.add_argument("--runs", type=int, default=1 if quick else 3, help="runs of ours, of the Trainer and of the textbook loop")
     reader.add_argument("--budget-seconds", type=float, default=600.0, help="training seconds of one run")
     reader.add_argument("--search-epochs", type=int, default=1 if quick else 2, help="epochs of every run of the Trainer's rate search")
     reader.add_argument("--epochs", type=int, help="the Trainer's longest schedule; default 6 for clinc, 4 for clothing")
-    reader.add_argument("--textbook-epochs", type=int, help="default 5 (the article's) for clinc, 3 for clothing")
+    reader.add_argument("--textbook-epochs", type=int, help="default 5, the article's")
     reader.add_argument("--padded-steps", type=int, default=1 if quick else 40, help="steps that the textbook's seconds are taken from")
     reader.add_argument(
         "--methods", default="full,lora", help="the Trainer's tuning methods: full, lora, top (two layers: our idea, not its default)"
     )
+    reader.add_argument("--peers", default="trainer,textbook", help="trainer, textbook or both")
     reader.add_argument("--fresh", action="store_true", help="measure everything anew")
     options = reader.parse_args(list(arguments))
-    options.methods = options.methods.split(",")
+    options.methods, options.peers = options.methods.split(","), options.peers.split(",")
     clinc = options.data == "clinc"
     if options.rows is None:
         options.rows = (450 if quick else None) if clinc else (200 if quick else 6000)
@@ -118,7 +151,7 @@ def _options(arguments: Sequence[str], quick: bool) -> argparse.Namespace:
         options.valid_rows = options.valid_rows or (150 if clinc else 100)
         options.methods = options.methods[:1]
     options.epochs = options.epochs or (2 if quick else 6 if clinc else 4)
-    options.textbook_epochs = options.textbook_epochs or (1 if quick else 5 if clinc else 3)
+    options.textbook_epochs = options.textbook_epochs or (1 if quick else 5)
     options.quick = quick
     return options
 
@@ -172,28 +205,30 @@ def _median(values: Sequence[float]) -> float:
     return float(found)
 
 
-def _side(runs: Sequence[Json], score: str, target: float) -> Json:
-    times = [reached(run["curve"], score, target) for run in runs]
+def _side(runs: Sequence[Json], score: str) -> Json:
     return {
-        "seconds_to_target": spread(times), "runs": times, "best_score": spread([best(run["curve"], score) for run in runs]),
+        "best_score": spread([best(run["curve"], score) for run in runs]),
         "examples_per_second": spread([run["examples_per_second"] for run in runs]), "peak_mb": spread([run["peak_mb"] for run in runs]),
         "whole_run_seconds": spread([run["seconds"] for run in runs]), "curves": [run["curve"] for run in runs],
     }  # fmt: skip
 
 
-def _result(
-    options: argparse.Namespace,
-    score: str,
-    target: float,
-    peak: Json,
-    first: Json,
-    mine: list[Json],
-    other: list[Json],
-    book: Json,
-    tried: Any,
-    chosen: Json,
-) -> Json:
-    ours, trainer = _side(mine, score, target), _side(other, score, target)
+def _against(mine: Sequence[Json], other: Sequence[Json], score: str) -> Json:
+    """Both sides' seconds to the target that they share, and theirs over ours; a run of theirs that never reaches it counts whole, one of ours as endless."""
+    target = min(_median([best(run["curve"], score) for run in side]) for side in (mine, other)) - MARGIN
+    times = [[reached(run["curve"], score, target) for run in side] for side in (mine, other)]
+    theirs = [run["seconds"] if taken is None else taken for run, taken in zip(other, times[1], strict=True)]
+    return {
+        "target": round(target, 5), "ours_seconds": spread(times[0]), "their_seconds": spread(theirs), "ours": times[0], "theirs": times[1],
+        "ratio": ratio(spread(theirs)["median"], spread(times[0])["median"]),
+        "is_lower_bound": sum(taken is None for taken in times[1]) * 2 > len(times[1]),
+        "every_pair": [ratio(other, mine) for other, mine in zip(theirs, times[0], strict=True)],
+    }  # fmt: skip
+
+
+def _result(options: argparse.Namespace, score: str, peak: Json, runs: list[Json], sides: Mapping[str, list[Json]], more: Json) -> Json:
+    first, *mine = runs
+    ours = _side(mine, score)
     precision = mine[0]["recipe"]["fit"]["precision"]
     ours |= {
         "parts": {key: spread([run[key] for run in mine]) for key in ("rehearse_seconds", "trunk_seconds", "start_seconds", "steps_seconds")},
@@ -206,65 +241,46 @@ def _result(
             "precision": precision, "peak_gflops_per_second": peak, "flops": FLOPS,
         },
     }  # fmt: skip
-    trainer["setting"] = chosen
-    trainer["search"] = [
-        {**setting, "best_score": best(run["curve"], score), "seconds": run["seconds"], "curve": run["curve"]} for setting, run in tried
-    ]
-    book_time = reached(book["curve"], score, target)
-    middle = ours["seconds_to_target"]["median"]
-    theirs = trainer["seconds_to_target"]["median"]
+    against = {peer: _against(mine, theirs, score) for peer, theirs in sides.items()}
     found: Json = {
         "ours": ours,
-        "peers": {
-            "trainer": trainer,
-            "textbook": {**book, "seconds_to_target": book_time, "best_score": best(book["curve"], score),
-                         "extrapolated": "steps measured with rows padded to their batch's longest; seconds = steps × measured seconds of a step padded to 128"},
-        },
-        "ratio": {
-            "trainer": ratio(options.budget_seconds if theirs is None else theirs, middle), "trainer_is_lower_bound": theirs is None,
-            "textbook": ratio(book["seconds"] if book_time is None else book_time, middle), "textbook_is_lower_bound": book_time is None,
-        },
+        "peers": {peer: {**_side(theirs, score), **more[peer], "to_equal_score": against[peer]} for peer, theirs in sides.items()},
+        "ratio": {peer: said["ratio"] for peer, said in against.items()}
+        | {f"{peer}_is_lower_bound": said["is_lower_bound"] for peer, said in against.items()},
         "quality": {
-            "split": "valid", "score": score, "target": round(target, 5), "accuracy": _median([best(run["curve"], "accuracy") for run in mine]),
-            "trainer_accuracy": _median([best(run["curve"], "accuracy") for run in other]), "textbook_accuracy": best(book["curve"], "accuracy"),
+            "split": "valid", "score": score, "accuracy": _median([best(run["curve"], "accuracy") for run in mine]),
+            **{f"{peer}_target": said["target"] for peer, said in against.items()},
+            **{f"{peer}_accuracy": _median([best(run["curve"], "accuracy") for run in theirs]) for peer, theirs in sides.items()},
         },
         "settings": {key: value for key, value in vars(options).items() if key != "fresh"},
         "rows": {"train": mine[0]["train_rows"], "note": "a fixed subset of the train rows" if options.rows else "all train rows"},
         "clock": "from token ids, without model load and validation; ours with rehearsal, trunk (train rows' share), heads' start and steps; "
-                 "the Trainer's from on_train_begin, batches included; checkpoints, which only ours would write, left out",
+                 "the Trainer's from on_train_begin, batches included; checkpoints, which only ours would write, left out; "
+                 "the textbook's: steps times the median seconds of a step padded to 128, measured between our runs",
     }  # fmt: skip
     if score != "accuracy":
-        also = min(found["quality"]["accuracy"], found["quality"]["trainer_accuracy"]) - MARGIN
-        a, b = ([reached(run["curve"], "accuracy", also) for run in runs] for runs in (mine, other))
         found["quality"] |= {
             score: ours["best_score"]["median"],
-            f"trainer_{score}": trainer["best_score"]["median"],
-            "accuracy_target": round(also, 5),
+            **{f"{peer}_{score}": said["best_score"]["median"] for peer, said in found["peers"].items()},
         }
-        found["ratio"]["trainer_by_accuracy"] = ratio(spread(b)["median"], spread(a)["median"])
+        if "trainer" in sides:
+            found["ratio"]["trainer_by_accuracy"] = _against(mine, sides["trainer"], "accuracy")["ratio"]
     return found
 
 
-def _print(found: Json, options: argparse.Namespace, score: str, target: float) -> None:
-    ours, peers = found["ours"], found["peers"]
-
-    def seconds(value: float | None, instead: float) -> str:
-        return f"> {instead:.0f}" if value is None else f"{value:.1f}"
-
-    rows = [
-        ["ours", seconds(ours["seconds_to_target"]["median"], options.budget_seconds), f"{ours['best_score']['median']:.4f}",
-         f"{ours['examples_per_second']['median']:.0f}", f"{ours['peak_mb']['median']:.0f}", "1"],
-        ["trainer", seconds(peers["trainer"]["seconds_to_target"]["median"], options.budget_seconds), f"{peers['trainer']['best_score']['median']:.4f}",
-         f"{peers['trainer']['examples_per_second']['median']:.0f}", f"{peers['trainer']['peak_mb']['median']:.0f}", found["ratio"]["trainer"]],
-        ["textbook", seconds(peers["textbook"]["seconds_to_target"], peers["textbook"]["seconds"]), f"{peers['textbook']['best_score']:.4f}",
-         f"{peers['textbook']['examples_per_second']:.0f}", f"{peers['textbook']['peak_mb']:.0f}", found["ratio"]["textbook"]],
-    ]  # fmt: skip
+def _print(found: Json, options: argparse.Namespace, score: str) -> None:
+    rows = []
+    for peer, side in found["peers"].items():
+        said = side["to_equal_score"]
+        rows.append([peer, f"{said['target']:.4f}", f"{said['ours_seconds']['median']:.1f}", f"{said['their_seconds']['median']:.1f}",
+                     f"{found['ours']['best_score']['median']:.4f}", f"{side['best_score']['median']:.4f}",
+                     f"{'≥ ' if said['is_lower_bound'] else ''}{said['ratio']}"])  # fmt: skip
     table(
-        f"finetune on {options.data}: seconds to {score} {target:.4f} (validation)",
-        ["side", "seconds", "best", "examples/s", "peak MB", "theirs / ours"],
+        f"finetune on {options.data}: seconds to equal {score} (validation)",
+        ["peer", "target", "ours s", "theirs s", "our best", "their best", "theirs / ours"],
         rows,
     )
-    share = ours["share_of_peak"]
+    share, ours = found["ours"]["share_of_peak"], found["ours"]
     say(
         f"training step: {ours['step_gflops_per_second']['median']:.0f} GFLOP/s, {share['step']} of the measured {share['precision']} peak; trunk {share['trunk']}"
     )

@@ -276,8 +276,9 @@ def textbook(settings: Mapping[str, Any]) -> Json:
     import torch
 
     from benchmarks.watch import judged_at
+    from shoplm.model.precision import faster
 
-    rows = rows_for(settings, max_length=128)
+    rows, bf16 = rows_for(settings, max_length=128), faster() == "bf16"  # judging alone: outside every clock
     torch.manual_seed(settings["seed"])
     model = classifier(rows.classes, "first", "sdpa")
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
@@ -287,7 +288,7 @@ def textbook(settings: Mapping[str, Any]) -> Json:
     for step, batch in enumerate(_shuffled(len(rows.train), settings["epochs"], settings["seed"]), 1):
         _textbook_step(model, optimizer, rows, batch, None)
         if step in places:
-            curve.append({"epoch": places[step], "step": step, **judge(model, rows, False)})
+            curve.append({"epoch": places[step], "step": step, **judge(model, rows, bf16)})
     return {"curve": curve, "steps": step, "train_rows": len(rows.train)}
 
 

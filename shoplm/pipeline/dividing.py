@@ -37,12 +37,17 @@ class Subject(Protocol):
 
 
 class Division:
-    """The splits of one task's rows, handed out part by part in the order of ``view.parts``."""
+    """The splits of one task's rows, handed out part by part in the order of ``view.parts``; one that counts can ``report``."""
 
     def __init__(self, config: SplitConfig, whole: Words | None, keys: pa.Array | None = None) -> None:
         self._config, self._whole, self._keys = config, whole, keys
-        self._seen: list[tuple[Words, pa.Array, np.ndarray[Any, np.dtype[np.int64]]]] = []
+        self._seen: list[tuple[Words, pa.Array, np.ndarray[Any, np.dtype[np.int64]]]] | None = None
         self._at = 0
+
+    def counting(self) -> Division:
+        """The same, which keeps what it hands out, some 50 bytes a row, for its ``report``."""
+        self._seen = []
+        return self
 
     @staticmethod
     def of(view: View, task: Subject, settings: Any, config: SplitConfig, where: str | None, rows: int) -> Division:
@@ -93,11 +98,14 @@ class Division:
             key = key if self._keys is None else self._keys.slice(self._at, len(moments))
             found = split.obeyed(moments.split, self._whole[self._at : self._at + len(moments)])
             self._at += len(moments)
-        self._seen.append((found, pc.cast(_numbered(key), pa.string()), _times(moments)))
+        if self._seen is not None:
+            # a copy of the times: a view of them would hold all that was read with them
+            self._seen.append((found, pc.cast(_numbered(key), pa.string()), _times(moments).copy()))
         return found
 
     def report(self) -> SplitReport:
-        """Counts and leak check of all that was handed out."""
+        """Counts and leak check of all that was handed out since it counts."""
+        assert self._seen is not None, "only a division that counts can report"
         words = np.concatenate([one for one, _, _ in self._seen] or [np.array([], "<U5")])
         keys = pa.concat_arrays([key for _, key, _ in self._seen] or [pa.array([], pa.string())])
         return SplitReport.of(words, keys, self.kind, np.concatenate([at for _, _, at in self._seen] or [np.zeros(0, np.int64)]))

@@ -272,7 +272,7 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     targets: dict[str, list[pa.Array]] = {}
     features: list[Mapping[str, pa.Array]] = []
     settings = config.settings(config_name(task))
-    division = Division.of(view, task, settings, config.split, config.where, PART_ROWS)
+    division = Division.of(view, task, settings, config.split, config.where, PART_ROWS).counting()
     with progress.bar(f"{task.subject}: reading and tokenising", view.rows(walked(task, settings))) as advance:
         wanted = features_of(task, settings)
         for piece in pieces(view, task, settings, tokenizer, config.split, config.where, division, names=wanted):

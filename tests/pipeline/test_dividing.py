@@ -1,5 +1,8 @@
 """Every kind of split keeps its promise on a real shop, says so, and is the same when judged as when trained."""
 
+import gc
+import weakref
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -40,7 +43,7 @@ def divided(shop, *settings, rows=50):
     config = RunConfig.read(["sentiment"], settings=settings).split
     task, view = tasks.get("sentiment"), shop.view()
     wanted = task.Settings()
-    division = Division.of(view, task, wanted, config, None, rows)
+    division = Division.of(view, task, wanted, config, None, rows).counting()
     words, keys = [], []
     for part in view.parts("reviews", rows=rows):
         moments = task.moments(part, wanted)
@@ -58,6 +61,24 @@ def test_every_kind_keeps_its_promise_and_says_so(kind, shop):
     assert min(report.train, report.test) > 0
     again, _, _ = divided(shop, f"kind={kind}", rows=33)
     assert (again == words).all()  # the same whatever the parts
+
+
+@pytest.mark.parametrize("counting", [False, True])
+def test_nothing_that_was_read_is_kept_and_only_a_division_that_counts_keeps_the_splits(counting, shop):
+    task, view = tasks.get("sentiment"), shop.view()
+    wanted = task.Settings()
+    division = Division.of(view, task, wanted, RunConfig.read(["sentiment"], settings=()).split, None, 50)
+    division = division.counting() if counting else division
+    read, handed = [], []
+    for part in view.parts("reviews", rows=50):
+        moments = task.moments(part, wanted)
+        words = division.words(part, moments)
+        read += [weakref.ref(part.table), weakref.ref(moments.at_us), weakref.ref(moments.group)]
+        handed.append(weakref.ref(words))
+        del part, moments, words
+    gc.collect()
+    assert len(read) == 15 and not any(one() is not None for one in read)
+    assert [one() is not None for one in handed] == [counting] * 5
 
 
 def test_rows_of_no_shopper_do_not_hang_together(shop):

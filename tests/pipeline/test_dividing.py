@@ -77,7 +77,8 @@ def test_nothing_that_was_read_is_kept_and_only_a_division_that_counts_keeps_the
         handed.append(weakref.ref(words))
         del part, moments, words
     gc.collect()
-    assert len(read) == 15 and not any(one() is not None for one in read)
+    assert len(read) == 15
+    assert not any(one() is not None for one in read)
     assert [one() is not None for one in handed] == [counting] * 5
 
 

@@ -56,8 +56,11 @@ class ItemVectors(nn.Module):
         self.register_buffer("texts", F.normalize(centred, dim=-1) * (width**0.5 / 2), persistent=False)
         self.register_buffer("often", torch.from_numpy(counts + 1.0).float().log(), persistent=False)
         self.straight = nn.Linear(width, config.width, bias=False)
-        self.wide, self.narrow = nn.Linear(width, config.inner), nn.Linear(config.inner, config.width, bias=False)
-        nn.init.zeros_(self.narrow.weight)
+        self.bent: nn.Sequential | None = None
+        if config.inner:
+            last = nn.Linear(config.inner, config.width, bias=False)
+            nn.init.zeros_(last.weight)  # it begins as the linear map
+            self.bent = nn.Sequential(nn.Linear(width, config.inner), nn.GELU(), nn.Dropout(config.dropout), last)
         self.drop = nn.Dropout(config.dropout)
 
     @property
@@ -73,8 +76,8 @@ class ItemVectors(nn.Module):
         """(M, T) -> (M, D) of length one."""
         dropped = self.drop(texts)
         found = self.straight(dropped)
-        if self.config.inner:
-            found = found + self.narrow(self.drop(F.gelu(self.wide(dropped))))
+        if self.bent is not None:
+            found = found + self.bent(dropped)
         return F.normalize(found.float(), dim=-1)
 
     def losses(self, batch: Batch, trunk: Tensor | None = None) -> dict[str, Tally[Tensor]]:  # noqa: ARG002  (nothing is frozen)

@@ -110,7 +110,7 @@ def further(
     items = len(known.vectors)
     network = Behaviour(items, _shape(config), source.histories.counts(items), texts)
     checkpoint.restore(network, {name: torch.from_numpy(value) for name, value in known.weights.items()})
-    passes = math.ceil(known.passes * config.further)
+    passes = max(1, math.ceil(known.passes * config.further))
     fit = _fit(config, passes, config.sequence_rate / 2).model_copy(update={"schedule": "linear", "warmup": 0.0})
     plan = Plan(source.lengths, passes, ROWS, TOKENS, config.seed + 1)
     with waits.bar("sequence model, all acts", plan.steps) as moved:

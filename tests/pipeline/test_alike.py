@@ -18,8 +18,8 @@ def world(items=60, kinds=6, seed=0):
     """Items of some kinds; a text is one direction for the kind, little beside much that says nothing. Shoppers keep to a kind."""
     random = np.random.default_rng(seed)
     kind = np.arange(items) % kinds
-    texts = random.normal(size=(items, 24)).astype(np.float32)
-    texts[:, :kinds] += 1.5 * np.eye(kinds, dtype=np.float32)[kind]
+    texts = 2 * random.normal(size=(items, 48)).astype(np.float32)
+    texts[:, :kinds] = 2 * np.eye(kinds)[kind] + 0.3 * random.normal(size=(items, kinds))
     histories = [random.choice(np.flatnonzero(kind == random.integers(kinds)), 6).tolist() for _ in range(300)]
     return kind, texts, histories
 
@@ -34,7 +34,7 @@ def test_a_new_item_is_found_by_a_text_that_goes_with_what_was_done():
         scores = Neighbours(from_vectors(found), MemoryConfig()).scores(known).toarray()[:, new]
         right = [kind[new[row.argmax()]] == kind[history[0]] for row, history in zip(scores, histories, strict=True)]
         share.append(np.mean(right))
-    assert share[1] > 0.9
+    assert share[1] > 0.75  # one of six by chance
     assert share[1] > share[0] + 0.1
 
 

@@ -16,7 +16,6 @@ import torch
 from shoplm.apps.recommend import RecommendConfig
 from shoplm.evaluate.ranking import KINDS, measured
 from shoplm.model.behaviour import NEXT, Behaviour, BehaviourConfig
-from shoplm.model.precision import faster
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.retrieve.blend import gather, ranked
 from shoplm.retrieve.following import Following
@@ -138,7 +137,7 @@ def _shape(config: RecommendConfig) -> BehaviourConfig:
 def _fit(config: RecommendConfig, passes: int, rate: float) -> loop.FitConfig:
     return loop.FitConfig(
         epochs=passes, batch_size=ROWS, token_budget=TOKENS, learning_rate=rate, schedule="cosine", average=0.0, accumulate=1,
-        seed=config.seed, precision=faster(),
+        seed=config.seed, precision="fp32",
     )  # fmt: skip
 
 

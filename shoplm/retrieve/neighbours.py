@@ -24,6 +24,8 @@ from shoplm.retrieve.histories import Float32, Histories, Int64
 
 CHUNK = 2_000
 """Rows of a dense or nearly dense product at a time."""
+HELD = 20_000_000
+"""Cosines of vectors that are held at a time."""
 PAIRS = 20_000_000
 """Pairs of acts that are counted at a time."""
 WORDS = r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\d+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
@@ -161,8 +163,9 @@ def from_vectors(vectors: Float32, most: int = 100) -> sparse.csr_array:
     most, pieces = min(most, items - 1), []
     if most < 1:
         return sparse.csr_array((items, items), dtype=np.float32)
-    for begin in range(0, items, CHUNK):
-        near = unit[begin : begin + CHUNK] @ unit.T
+    step = max(1, min(CHUNK, HELD // items))
+    for begin in range(0, items, step):
+        near = unit[begin : begin + step] @ unit.T
         rows = np.arange(len(near))
         near[rows, rows + begin] = -1  # an item is no neighbour of itself
         top = np.sort(np.argpartition(-near, most - 1, axis=1)[:, :most], 1)

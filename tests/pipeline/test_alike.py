@@ -41,7 +41,7 @@ def test_a_new_item_is_found_by_a_text_that_goes_with_what_was_done():
 def test_learning_is_determined_by_the_seed():
     _, texts, histories = world()
     first, again, other = (alike.learn(Histories.of(histories[:40]), texts, RecommendConfig(seed=seed)) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(first, again, atol=1e-5)  # the last bit of float32 depends on where an array lies
     assert np.abs(first - other).max() > 1e-3
 
 

@@ -38,6 +38,8 @@ SIGNS: Mapping[str, float] = {
 }  # fmt: skip
 """How much an act says of what its shopper wants."""
 DAY_US = 86_400_000_000
+ASKED = 10_000
+"""Shoppers whose candidates the weights are learnt from, at most: about as many as ``blend.learn`` takes have a wanted one among them."""
 JUDGED = 4_000
 """Shoppers that the sources' ways of counting are chosen on, at most."""
 CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
@@ -281,7 +283,9 @@ def fitted(
     inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen, pairs)
     taught: Mapping[str, Source] = teacher.learn(short, wanted) if teacher is not None else {}
     inner |= taught
-    weights = learn(gather(inner, short, config.most, short if config.seen == "removed" else None), wanted)
+    some = np.linspace(0, len(short) - 1, min(len(short), ASKED)).astype(int)
+    asked = short.take(some)
+    weights = learn(gather(inner, asked, config.most, asked if config.seen == "removed" else None), wanted[some])
     sources = _sources(histories, lately, items, near, chosen, {})
     if teacher is not None:
         sources |= teacher.further(taught, histories)

@@ -1,4 +1,4 @@
-"""Next item on public data, leave-one-out, all items ranked: ``recommend`` beside each of its sources alone.
+"""Next item on public data, leave-one-out, all items ranked: ``recommend`` beside each of its sources alone, and without its networks.
 
 Ways of counting and weights come from the acts before validation; the test act of each shopper is looked at once. Whether seen
 items are removed from the lists is part of each figure's name. Each run is a process of its own. No neural peer stands beside
@@ -26,20 +26,30 @@ METRICS = ("recall_at_10", "ndcg_at_10")
 
 
 def judge(job: Mapping[str, Any]) -> Json:
-    """Train and judge one set, as a job."""
+    """Train and judge one set, with and without networks, as a job."""
     from shoplm.apps.recommend import RecommendConfig
+    from shoplm.evaluate.ranking import difference
     from shoplm.pipeline import recommending
 
     acts, items = data(job["set"], "interactions.parquet"), data(job["set"], "items.parquet")
+    found, times = {}, {}
     with tempfile.TemporaryDirectory(prefix="shoplm-bench-") as folder:
-        place = Path(folder) / "bundle"
-        begin = time.perf_counter()
-        recommending.train(RecommendConfig(seen=job["seen"]), data=acts, items=items, out=place)
-        seconds = time.perf_counter() - begin
-        begin = time.perf_counter()
-        found = recommending.evaluate(place, data=acts).plain()
-        judged = time.perf_counter() - begin
-    return {"train_seconds": round(seconds, 1), "judge_seconds": round(judged, 1), "peak_mb": peak_mb(), "found": found}
+        for how in ("with", "without"):
+            place = Path(folder) / how
+            begin = time.perf_counter()
+            _, valid = recommending.train(RecommendConfig(seen=job["seen"], sequence=how == "with"), data=acts, items=items, out=place)
+            between = time.perf_counter()
+            found[how] = recommending.evaluate(place, data=acts), valid
+            times[how] = round(between - begin, 1), round(time.perf_counter() - between, 1)
+    both = {
+        "test": difference(found["with"][0].ours, found["without"][0].ours),
+        "valid": difference(found["with"][1].ours, found["without"][1].ours) if found["with"][1] and found["without"][1] else {},
+    }
+    return {
+        "train_seconds": times["with"][0], "judge_seconds": times["with"][1], "train_seconds_without": times["without"][0],
+        "peak_mb": peak_mb(), "found": found["with"][0].plain(), "without": found["without"][0].plain()["metrics"],
+        "minus_without": {split: {name: one.plain() for name, one in each.items()} for split, each in both.items()},
+    }  # fmt: skip
 
 
 def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
@@ -64,9 +74,14 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
             )
             found = run["found"]
             how = f"seen_{seen}"
-            quality.setdefault(name, {})[how] = {metric: found["metrics"][metric] for metric in METRICS}
+            quality.setdefault(name, {})[how] = {metric: found["metrics"][metric] for metric in METRICS} | {
+                "without_networks": {metric: run["without"][metric] for metric in METRICS},
+                "minus_without_networks": {
+                    split: {metric: each[metric] for metric in METRICS if metric in each} for split, each in run["minus_without"].items()
+                },
+            }
             ours.setdefault(name, {})[how] = {
-                **{key: run[key] for key in ("train_seconds", "judge_seconds", "peak_mb")},
+                **{key: run[key] for key in ("train_seconds", "train_seconds_without", "judge_seconds", "peak_mb")},
                 "minus_sources": {source: {metric: of[metric] for metric in METRICS} for source, of in found["minus_baseline"].items()},
                 "slices": {
                     cut: {metric: of[metric]["value"] for metric in METRICS} | {"shoppers": of["shoppers"]["value"]}
@@ -85,6 +100,10 @@ def main(arguments: Sequence[str] = (), *, quick: bool = False) -> Json:
                 f"{found['metrics'][metric]['value']:.4f} [{found['metrics'][metric]['low']:.4f}, {found['metrics'][metric]['high']:.4f}]"
                 for metric in METRICS
             ]
-            rows.append([name, seen, *shown, *map(str, floor), run["train_seconds"], round(run["peak_mb"])])
-    table("next item on test", ["set", "seen", "R@10", "N@10", "heuristic R", "N", "train s", "peak MB"], rows)
+            without = [f"{run['without'][metric]['value']:.4f}" for metric in METRICS]
+            gain = run["minus_without"]["test"]["ndcg_at_10"]
+            paired = f"{gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+            rows.append([name, seen, *shown, *without, paired, *map(str, floor), run["train_seconds"], round(run["peak_mb"])])
+    heads = ["R@10", "N@10", "without networks R", "N", "N minus it, paired", "heuristic R", "N", "train s", "peak MB"]
+    table("next item on test", ["set", "seen", *heads], rows)
     return result("nextitem", begin, quick=quick, ours=ours, peers=peers, quality={**quality, "holds": holds})

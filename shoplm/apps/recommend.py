@@ -1,7 +1,8 @@
 """recommend: from a shopper's acts to a list of items, each with the reason why it is there.
 
 Sources name candidates: what often follows the last acts (``next``), what the same shoppers act on (``together``), what is worded
-alike (``similar``), what is wanted lately (``popular``). A blend weighs them. How a source counts and what the weights are is
+alike (``similar``), what is wanted lately (``popular``). Whoever can train networks adds what the order of all acts says
+(``sequence``) and which texts go together (``alike``). A blend weighs them. How a source counts and what the weights are is
 learnt from each shopper's last act among those that teach; nobody's validation or test act is looked at.
 
 No shopper is stored: a list follows from the acts that are handed in, so an act of a minute ago changes it.
@@ -14,17 +15,20 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from shoplm.config import Config
 from shoplm.errors import BundleError, DataError
 from shoplm.evaluate.ranking import KINDS, measured
 from shoplm.retrieve.blend import Candidates, Popularity, Source, gather, learn, names, ranked
+from shoplm.retrieve.following import Following
 from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
 from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts
 
@@ -34,6 +38,8 @@ SIGNS: Mapping[str, float] = {
 }  # fmt: skip
 """How much an act says of what its shopper wants."""
 DAY_US = 86_400_000_000
+ASKED = 10_000
+"""Shoppers whose candidates the weights are learnt from, at most: about as many as ``blend.learn`` takes have a wanted one among them."""
 JUDGED = 4_000
 """Shoppers that the sources' ways of counting are chosen on, at most."""
 CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
@@ -53,6 +59,8 @@ CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
 """Ways of counting that are tried, of each source; the one whose lists alone have the best NDCG at 10 is taken."""
 SIMILAR = "similar"
 """The source that counts nothing."""
+VECTORS = "item vectors"
+"""Their name in a network's file."""
 RECENCIES = (0.5, 0.7, 0.9)
 """Of the texts' source."""
 
@@ -70,8 +78,37 @@ class RecommendConfig(Config):
     """After how many days an act counts half for what is popular."""
     seen: Literal["removed", "kept"] = "removed"
     """Whether items that a shopper has acted on may be in the list."""
+    sequence: bool = True
+    """Train a sequence model and vectors of the items' texts, as sources beside those that count."""
+    passes: int = pydantic.Field(default=20, ge=1)
+    """Of the sequence model over all acts, at most; it stops where no pass is better any more."""
+    further: float = pydantic.Field(default=0.25, gt=0)
+    """Share of those passes that are made over all acts once the held-out ones are known, too."""
+    width: int = pydantic.Field(default=64, ge=8, multiple_of=2)
+    """Of the sequence model."""
+    depth: int = pydantic.Field(default=2, ge=1)
+    """Of the sequence model."""
+    dropout: float = pydantic.Field(default=0.3, ge=0, lt=1)
+    """Of the sequence model."""
+    sequence_rate: float = pydantic.Field(default=4e-3, gt=0)
+    """Highest learning rate of the sequence model."""
+    backbone: str = "default"
+    """Whose vectors of the items' texts are read."""
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**63)
     held_out: bool = True
     """Keep each shopper's last two acts for validation and test; without it all acts teach, and nothing can be judged."""
+
+
+class Teacher(Protocol):
+    """Whoever trains networks, which this floor does not know, into sources."""
+
+    def learn(self, histories: Histories, wanted: Int32) -> Mapping[str, Source]:
+        """From what S shoppers did before they took ``wanted``, which may judge and teaches nothing."""
+        ...
+
+    def further(self, known: Mapping[str, Source], histories: Histories) -> Mapping[str, Source]:
+        """From more acts, beginning with what ``learn`` or ``further`` gave."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -129,8 +166,11 @@ class Recommender:
             return self.weights
         return np.array([name == f"{alone} score" for name in names(list(self.sources))], np.float32)
 
-    def on(self, histories: Histories, at_us: Int64) -> Recommender:
-        """The same ways of counting and weights, over more acts: (A) acts of S shoppers and their times."""
+    def on(self, histories: Histories, at_us: Int64, teacher: Teacher | None = None) -> Recommender:
+        """The same ways of counting and weights, over more acts: (A) acts of S shoppers and their times.
+
+        A network stays as it is, and reads the new acts when it is asked; with a ``teacher`` it learns from them, too.
+        """
         items = len(self.ids)
         near = next((source.matrix for name, source in self.sources.items() if name == SIMILAR and isinstance(source, Neighbours)), None)
         chosen = {
@@ -138,14 +178,18 @@ class Recommender:
             for name, said in self.chosen.items()
         }
         sources = _sources(histories, _lately(at_us, self.config), items, near, chosen, {})
-        return replace(self, counts=histories.counts(items), sources=sources)
+        taught = {name: source for name, source in self.sources.items() if name not in sources}
+        if teacher is not None and taught:
+            taught = dict(teacher.further(taught, histories))
+        return replace(self, counts=histories.counts(items), sources={**sources, **taught})
 
     def because(self, history: Histories, items: Sequence[int]) -> list[Reason]:
         """Why each of some items is in the list of ONE shopper."""
         found = gather(self.sources, history, len(self.ids))
-        return [self._reason(history, found, item) for item in items]
+        without = {name: source.without(history) for name, source in self.sources.items() if isinstance(source, Following)}
+        return [self._reason(history, found, item, without) for item in items]
 
-    def _reason(self, history: Histories, found: Candidates, item: int) -> Reason:
+    def _reason(self, history: Histories, found: Candidates, item: int, without: Mapping[str, Float32]) -> Reason:
         at = np.flatnonzero(found.items == item)
         if not len(at):
             raise DataError(f"recommend: no source names the item `{self.ids[item]}` for this history")
@@ -154,7 +198,11 @@ class Recommender:
         order = np.argsort(-shares, kind="stable")
         best = list(self.sources)[order[0]]
         source = self.sources[best]
-        act = int(source.because(history, item).argmax()) if isinstance(source, Neighbours) and len(history.items) else None
+        act = None
+        if len(history.items) and isinstance(source, Neighbours):
+            act = int(source.because(history, item).argmax())
+        elif len(history.items) and isinstance(source, Following):
+            act = int((without[best] @ source.vectors[item]).argmin())
         listed = {list(self.sources)[place]: round(float(shares[place]), 4) for place in order if shares[place] > 0}
         return Reason(best, float(shares[order[0]]), act, listed)
 
@@ -171,6 +219,9 @@ class Recommender:
             elif isinstance(source, Popularity):
                 np.savez(folder / f"{name}.npz", counts=source.counts)
                 kinds[name] = {"popularity": {"most": source.most}}
+            elif isinstance(source, Following):
+                save_file({**source.weights, VECTORS: source.vectors}, folder / f"{name}.safetensors")
+                kinds[name] = {"following": source.plain()}
         plain = {"settings": self.config.plain(), "weights": self.weights.tolist(), "sources": kinds, "chosen": dict(self.chosen)}
         (folder / "recommend.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False), "utf-8")
 
@@ -186,6 +237,10 @@ class Recommender:
             ids = tuple(json.loads((folder / "items.json").read_text("utf-8")))
             sources: dict[str, Source] = {}
             for name, kind in plain["sources"].items():
+                if "following" in kind:
+                    weights = load_file(folder / f"{name}.safetensors")
+                    sources[name] = Following.of(weights.pop(VECTORS), weights, kind["following"])
+                    continue
                 with open(folder / f"{name}.npz", "rb") as file, np.load(file, allow_pickle=False) as held:
                     if "neighbours" in kind:
                         matrix = sparse.csr_array((held["data"], held["indices"], held["indptr"]), shape=(len(ids), len(ids)))
@@ -195,11 +250,14 @@ class Recommender:
             counts = np.load(folder / "counts.npy", allow_pickle=False)
             config = RecommendConfig.of(plain["settings"])
             return Recommender(ids, counts, sources, np.array(plain["weights"], np.float32), config, plain["chosen"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, SafetensorError) as error:
             raise BundleError(f"{folder}: not a recommender that this version reads ({error}); train it again") from None
 
 
-def fitted(histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequence[str] | None, config: RecommendConfig) -> Recommender:
+def fitted(
+    histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequence[str] | None, config: RecommendConfig,
+    teacher: Teacher | None = None,
+) -> Recommender:  # fmt: skip
     """Learn from S shoppers.
 
     Args:
@@ -208,6 +266,7 @@ def fitted(histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequen
         ids: (N) all items, acted on or not.
         texts: (N) what each is in words; None = nothing is known in words.
         config: settings.
+        teacher: trains networks as further sources; None = there are none.
 
     Raises:
         DataError: no shopper has two acts, so nothing follows anything.
@@ -222,8 +281,14 @@ def fitted(histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequen
     before_last = np.ones(len(histories.items), bool)
     before_last[histories.start[1:][rows] - 1] = False
     inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen, pairs)
-    weights = learn(gather(inner, short, config.most, short if config.seen == "removed" else None), wanted)
+    taught: Mapping[str, Source] = teacher.learn(short, wanted) if teacher is not None else {}
+    inner |= taught
+    some = np.linspace(0, len(short) - 1, min(len(short), ASKED)).astype(int)
+    asked = short.take(some)
+    weights = learn(gather(inner, asked, config.most, asked if config.seen == "removed" else None), wanted[some])
     sources = _sources(histories, lately, items, near, chosen, {})
+    if teacher is not None:
+        sources |= teacher.further(taught, histories)
     plain = {name: {"count": count.plain() if count else None, "memory": memory.plain()} for name, (count, memory) in chosen.items()}
     return Recommender(tuple(ids), histories.counts(items), sources, weights, config, plain)
 

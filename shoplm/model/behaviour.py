@@ -10,6 +10,7 @@ Sources: SASRec (Kang & McAuley, 2018); blocks with gated residuals and SwiGLU a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,7 +116,12 @@ class Behaviour(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
-        self.scale = nn.Parameter(torch.tensor(config.scale))
+        self.sharpness = nn.Parameter(torch.tensor(math.log(config.scale)))
+
+    @property
+    def scale(self) -> Tensor:
+        """By which cosines are multiplied. Its logarithm is learnt: a rate that suits the weights would hardly move the number itself."""
+        return self.sharpness.exp()
 
     @property
     def weights(self) -> Mapping[str, float]:

@@ -28,6 +28,7 @@ from shoplm.files import whole
 from shoplm.model import bundle, folder
 from shoplm.pipeline.acts import SPLITS, Acts, acts_of, opened
 from shoplm.pipeline.progress import Progress, Silent
+from shoplm.pipeline.teaching import networks
 from shoplm.retrieve.blend import ranked
 from shoplm.retrieve.histories import Histories
 from shoplm.train.journal import machine, versions
@@ -112,11 +113,12 @@ def train(
         acts = acts_of(view, config)
     teaching, at_us = acts.upto(1 if (acts.split > 0).any() else 3)
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")
-    found = fitted(teaching, at_us, acts.ids, acts.texts if any(acts.texts) else None, config)
+    teacher = networks(acts.texts, config, _derived(shop), waits)
+    found = fitted(teaching, at_us, acts.ids, acts.texts if any(acts.texts) else None, config, teacher)
     how = judged(found, acts, "valid", waits) if (acts.split == 1).any() else None
     if how:  # what was chosen holds; the validation acts, which were known before every test act, teach what follows what
         known, when = acts.upto(2)
-        found = found.on(known, when)
+        found = found.on(known, when, teacher)
     facts = {
         "data_version": acts.data_version,
         "subject": "events",
@@ -127,6 +129,11 @@ def train(
     metrics = {NAME: how.plain()} if how else {}
     folder.put(out, lambda fresh: _fill(found, facts, metrics, fresh))
     return found, how
+
+
+def _derived(shop: Path | Shop | None) -> Path | None:
+    """Where vectors of a shop's texts are kept; None = plain files have no such place."""
+    return None if shop is None else Path(shop.path if isinstance(shop, Shop) else shop) / "derived"
 
 
 def _fill(found: Recommender, facts: Mapping[str, Any], metrics: Mapping[str, Any], fresh: Path) -> None:
@@ -318,5 +325,8 @@ def _sentence(reason: Reason, about: str | None) -> str:
     """A reason in words, grounded in an act where the source speaks of acts."""
     if reason.source == "popular" or about is None:
         return "wanted by many lately"
-    said = {"next": "often comes after", "together": "goes with", "similar": "is like"}.get(reason.source, reason.source)
+    said = {
+        "next": "often comes after", "together": "goes with", "similar": "is like", "sequence": "fits what was done, above all",
+        "alike": "goes, by its words, with",
+    }.get(reason.source, reason.source)  # fmt: skip
     return f"{said} {about}"

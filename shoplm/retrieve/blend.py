@@ -18,7 +18,7 @@ from scipy import sparse
 from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
 from shoplm.retrieve.neighbours import largest
 
-LEARNT_ROWS = 20_000
+LEARNT_ROWS = 5_000
 """Shoppers that weights are learnt from, at most."""
 LEAST = 1e-3
 """The smallest weight: no source counts against what it names, and where only one speaks its own order holds."""

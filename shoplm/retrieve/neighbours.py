@@ -4,7 +4,7 @@ From acts: every two acts of one shopper, at most ``window`` apart, say that the
 between them. A pair that is ``ordered`` counts only from the earlier to the later item. What is counted is damped by how common
 both items are, so that what everybody buys does not go with everything (Deshpande & Karypis, 2004; Linden et al., 2003).
 
-From texts: cosine of TF-IDF over words, pairs of words, and signs of Chinese, Japanese and Korean.
+From texts: cosine of TF-IDF over words, pairs of words, and signs of Chinese, Japanese and Korean. From vectors: which are near.
 
 A shopper's scores are the rows of the last acts added up, the newest most.
 """
@@ -24,6 +24,8 @@ from shoplm.retrieve.histories import Float32, Histories, Int64
 
 CHUNK = 2_000
 """Rows of a dense or nearly dense product at a time."""
+HELD = 20_000_000
+"""Cosines of vectors that are held at a time."""
 PAIRS = 20_000_000
 """Pairs of acts that are counted at a time."""
 WORDS = r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\d+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
@@ -149,6 +151,29 @@ def from_texts(texts: Sequence[str], most: int = 100) -> sparse.csr_array:
         other = row + begin != column
         pieces.append(largest(sparse.csr_array((near.data[other], (row[other], column[other])), shape=near.shape), most))
     return sparse.csr_array(sparse.vstack(pieces, format="csr"))
+
+
+def from_vectors(vectors: Float32, most: int = 100) -> sparse.csr_array:
+    """(N, N) the fourth power of the cosine between items' vectors, of each item the ``most`` nearest, where it is above 0.
+
+    The power keeps many items that are somewhat near from outweighing the few that are very near, once acts are added up.
+    """
+    long = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    unit, items = vectors / long, len(vectors)
+    most, pieces = min(most, items - 1), []
+    if most < 1:
+        return sparse.csr_array((items, items), dtype=np.float32)
+    step = max(1, min(CHUNK, HELD // items))
+    for begin in range(0, items, step):
+        near = unit[begin : begin + step] @ unit.T
+        rows = np.arange(len(near))
+        near[rows, rows + begin] = -1  # an item is no neighbour of itself
+        top = np.sort(np.argpartition(-near, most - 1, axis=1)[:, :most], 1)
+        worth = np.maximum(np.take_along_axis(near, top, 1), 0) ** 4
+        pieces.append(sparse.csr_array((worth.ravel(), top.ravel(), np.arange(len(near) + 1) * most), shape=near.shape))
+    found = sparse.csr_array(sparse.vstack(pieces, format="csr"))
+    found.eliminate_zeros()
+    return found
 
 
 def largest(matrix: sparse.csr_array, most: int) -> sparse.csr_array:

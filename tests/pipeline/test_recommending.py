@@ -48,7 +48,7 @@ def shop(tmp_path):
 
 @pytest.fixture
 def trained(shop, tmp_path):
-    found, how = recommending.train(RecommendConfig(), shop=shop, out=tmp_path / "bundle")
+    found, how = recommending.train(RecommendConfig(sequence=False), shop=shop, out=tmp_path / "bundle")
     return found, how, tmp_path / "bundle"
 
 
@@ -144,7 +144,7 @@ def test_shoppers_who_do_not_consent_teach_nothing(tmp_path):
     shop = Shop(tmp_path / "shop", create=True)
     shop.upsert("events", events())
     shop.upsert("users", pa.Table.from_pylist([{"user_id": f"u{at}", "consent_analytics": at >= 10} for at in range(60)]))
-    found, _ = recommending.train(RecommendConfig(), shop=shop, out=tmp_path / "bundle")
+    found, _ = recommending.train(RecommendConfig(sequence=False), shop=shop, out=tmp_path / "bundle")
     assert found.counts.sum() == 50 * 5  # of six acts the last is kept for the test
 
 
@@ -158,7 +158,7 @@ def test_plain_files_of_acts_and_items_are_learnt_with_their_own_split(tmp_path)
         tmp_path / "items.parquet",
     )
     found, how = recommending.train(
-        RecommendConfig(), data=tmp_path / "acts.csv", items=tmp_path / "items.parquet", out=tmp_path / "bundle"
+        RecommendConfig(sequence=False), data=tmp_path / "acts.csv", items=tmp_path / "items.parquet", out=tmp_path / "bundle"
     )
     assert how.ours.shoppers == 60
     assert "similar" in found.sources
@@ -177,7 +177,7 @@ def test_plain_files_of_acts_and_items_are_learnt_with_their_own_split(tmp_path)
 def test_a_file_that_cannot_be_learnt_from_is_refused_in_one_line(tmp_path, text, said):
     (tmp_path / "acts.csv").write_text(text, "utf-8")
     with pytest.raises(DataError, match=said) as caught:
-        recommending.train(RecommendConfig(), data=tmp_path / "acts.csv", out=tmp_path / "bundle")
+        recommending.train(RecommendConfig(sequence=False), data=tmp_path / "acts.csv", out=tmp_path / "bundle")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "bundle").exists()
 
@@ -194,7 +194,7 @@ def test_a_flipped_byte_is_refused_by_name(trained):
 class TestCommandLine:
     def test_train_evaluate_recommend_and_verify(self, shop, tmp_path, capsys):
         place, folder = str(tmp_path / "out"), str(tmp_path / "shop")
-        assert run(["train", "recommend", "--shop", folder, "--out", place, "most=50"]) == 0
+        assert run(["train", "recommend", "--shop", folder, "--out", place, "most=50", "sequence=false"]) == 0
         assert "recall_at_10" in capsys.readouterr().out
         assert run(["evaluate", place, "--shop", folder, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from shoplm.retrieve import neighbours
 from shoplm.retrieve.histories import Histories
-from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, from_acts, from_texts, largest, query
+from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, from_acts, from_texts, from_vectors, largest, query
 
 
 def by_hand(histories, items, window, decay):
@@ -88,3 +88,18 @@ def test_texts_that_share_words_are_near_in_any_script_and_an_empty_one_has_no_n
 
 def test_without_a_word_in_common_no_text_has_a_neighbour():
     assert from_texts(["one", "two", ""]).nnz == 0
+
+
+def test_nearest_by_vector_are_those_with_the_largest_cosines_and_never_the_item_itself(monkeypatch):
+    monkeypatch.setattr(neighbours, "HELD", 40)  # four rows at a time
+    vectors = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -1)
+    expected = np.where(cosines >= np.sort(cosines, 1)[:, [-3]], np.maximum(cosines, 0) ** 4, 0)
+    np.testing.assert_allclose(from_vectors(vectors, most=3).toarray(), expected, atol=1e-6)
+
+
+def test_one_item_has_no_neighbour():
+    assert from_vectors(np.ones((1, 3), np.float32)).shape == (1, 1)
+    assert from_vectors(np.ones((1, 3), np.float32)).nnz == 0

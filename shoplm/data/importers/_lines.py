@@ -136,7 +136,8 @@ def line_blocks(file: Path, size: int) -> Iterator[Block]:
             cut = block.rfind(b"\n") + 1 if new else len(block)
             whole, rest = block[:cut], block[cut:]
             try:
-                whole.decode()
+                if not _is_utf8(whole):
+                    whole.decode()
             except UnicodeDecodeError as error:
                 where = f"{file}, line {number + whole.count(10, 0, error.start)}, byte {offset + error.start}"
                 what = f"0x{whole[error.start]:02x} is not UTF-8"
@@ -149,6 +150,15 @@ def line_blocks(file: Path, size: int) -> Iterator[Block]:
                 return
             if len(rest) > CHARACTERS * 4:
                 raise DataError(f"{file}, line {number}: is longer than {CHARACTERS * 4} characters; is this a text with lines?")
+
+
+def _is_utf8(whole: bytes) -> bool:
+    """Asked without making a text of it; one that is not is decoded after all, to tell where it breaks."""
+    try:
+        pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(whole)], np.int32)), pa.py_buffer(whole)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _block(whole: bytes, number: int) -> Block:

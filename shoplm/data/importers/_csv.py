@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from shoplm.data.importers._lines import CHARACTERS, COLUMNS, ROWS
+from shoplm.data.importers._lines import CHARACTERS, COLUMNS, ROWS, byte_blocks
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault
 from shoplm.errors import DataError
+
+Letters = np.ndarray[Any, np.dtype[np.uint8]]
 
 BLOCK_BYTES = 12_000_000
 """Bytes of a csv file that are read at once."""
@@ -55,7 +57,7 @@ def csv_chunks(file: Path, table: str, encoding: str) -> Iterator[Chunk]:
         empty = True
         with file.open("rb") as raw:
             head = b"".join(raw.readline() for _ in range(reader.line_num))
-        if encoding == "utf-8-sig" and _even_lines(head):
+        if encoding == "utf-8-sig" and _even_lines(np.frombuffer(head, np.uint8)):
             chunks = _csv_blocks(file, table, names, delimiter, len(head), reader.line_num)
         else:
             chunks = (_csv_chunk(file, table, names, rows, lines) for rows, lines in _csv_records(file, reader, 0))
@@ -68,53 +70,51 @@ def csv_chunks(file: Path, table: str, encoding: str) -> Iterator[Chunk]:
 
 def _csv_blocks(file: Path, table: str, names: list[str], delimiter: str, at: int, line: int) -> Iterator[Chunk]:
     """The rows from byte ``at`` on, after ``line`` lines: whole blocks by Arrow's reader, those that it may read otherwise by Python's."""
-    with file.open("rb") as raw:
-        raw.seek(at)
-        while block := raw.read(BLOCK_BYTES):
-            if not block.endswith(b"\n"):
-                block += raw.readline(BLOCK_BYTES)
-            whole = block.endswith(b"\n") or not raw.peek(1)
-            rows = _fast_block(block, names, delimiter) if whole else None
-            if rows is not None:
-                yield Chunk(table, rows, np.arange(line + 1, line + 1 + rows.num_rows), str(file), untyped=True)
-                line += rows.num_rows
-            elif b'"' in block or not whole:
-                break  # a record may go on in the next block
-            else:
-                reader = csv.reader(io.StringIO(block.decode("utf-8"), newline=""), delimiter=delimiter)
-                for records, lines in _csv_records(file, reader, line):
-                    yield _csv_chunk(file, table, names, records, lines)
-                line += reader.line_num
-            at += len(block)
+    for part in byte_blocks(file, at, BLOCK_BYTES, BLOCK_BYTES):
+        whole = part.last or bool(len(part.ends))
+        rows = _fast_block(part.letters, part.ends, names, delimiter) if whole else None
+        if rows is not None:
+            yield Chunk(table, rows, np.arange(line + 1, line + 1 + rows.num_rows), str(file), untyped=True)
+            line += rows.num_rows
+        elif not whole or (part.letters == ord('"')).any():
+            at = part.offset  # a record may go on in the next block
+            break
         else:
-            return
+            reader = csv.reader(io.StringIO(part.letters.tobytes().decode("utf-8"), newline=""), delimiter=delimiter)
+            for records, lines in _csv_records(file, reader, line):
+                yield _csv_chunk(file, table, names, records, lines)
+            line += reader.line_num
+    else:
+        return
+    with file.open("rb") as raw:
         raw.seek(at)
         reader = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""), delimiter=delimiter)
         for records, lines in _csv_records(file, reader, line):
             yield _csv_chunk(file, table, names, records, lines)
 
 
-def _even_lines(block: bytes) -> bool:
+def _even_lines(letters: Letters) -> bool:
     """Does every line end in a line feed, alone or after a carriage return?"""
-    return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
+    returns = np.flatnonzero(letters == 13)
+    return not len(returns) or bool(returns[-1] + 1 < len(letters) and (letters[returns + 1] == 10).all())
 
 
-def _fast_block(block: bytes, names: list[str], delimiter: str) -> pa.Table | None:
-    """The records of a block in which every line is one record as wide as the header, else None."""
-    if b"\0" in block or not _even_lines(block) or block.startswith((b"\n", b"\r")):
+def _fast_block(letters: Letters, ends: np.ndarray[Any, np.dtype[np.int64]], names: list[str], delimiter: str) -> pa.Table | None:
+    """The records of a block in which every line is one record as wide as the header, else None; ``ends`` are its line feeds."""
+    if (letters == 0).any() or not _even_lines(letters) or letters[0] in (10, 13):
         return None
-    if b"\n\n" in block or (b"\r" in block and b"\n\r\n" in block):
-        return None
+    if len(ends) > 1 and ((width := np.diff(ends)) == 1).any() | ((width == 2) & (letters[ends[1:] - 1] == 13)).any():
+        return None  # an empty line is a row to Arrow
     try:
         rows = pcsv.read_csv(
-            pa.BufferReader(block),
-            pcsv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
-            pcsv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False, quote_char='"' if b'"' in block else False),
+            pa.BufferReader(pa.py_buffer(letters)),
+            pcsv.ReadOptions(column_names=names, block_size=len(letters) + 1, use_threads=False),
+            pcsv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False, quote_char='"' if (letters == ord('"')).any() else False),
             pcsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
         )
     except pa.ArrowException:
         return None
-    if rows.num_rows != block.count(b"\n") + (not block.endswith(b"\n")):
+    if rows.num_rows != len(ends) + int(letters[-1] != 10):
         return None
     last = rows.slice(max(rows.num_rows - 1, 0))
     if any("\n" in (cell.as_py() or "") for column in last.columns for cell in column):

@@ -108,7 +108,7 @@ def _read_jsonl(file: Path, table: str) -> Iterator[Chunk]:
 def _read_parquet(file: Path, table: str) -> Iterator[Chunk]:
     start = 1
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, pre_buffer=False) as parquet:  # buffered ahead, the whole file would stay in memory
             for batch in parquet.iter_batches(batch_size=CHUNK_ROWS):
                 rows = pa.Table.from_batches([batch])
                 yield Chunk(table, rows, np.arange(start, start + rows.num_rows), str(file))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shoplm.data.importers import _csv, _jsonl, importer, names
+from shoplm.data.importers import _csv, _jsonl, importer, names, table
 from shoplm.data.importers._lines import line_blocks
 from shoplm.data.importers.table import read
 from shoplm.data.ingest import ImportReport
@@ -295,6 +295,18 @@ def test_a_cell_of_a_million_characters_is_kept_and_a_longer_one_put_aside(tmp_p
     report = shop.import_files(put(tmp_path, "reviews.csv", content))
     assert (report.inserted, report.quarantined) == (2, 1)
     assert "line 3: column `body` is too long" in str(report)
+
+
+def test_a_parquet_file_is_not_held_while_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "CHUNK_ROWS", 16_384)
+    file = tmp_path / "events.parquet"
+    random = np.random.default_rng(0)
+    pq.write_table(pa.table({"price": random.random(64 * 16_384)}), file, row_group_size=16_384)
+    before, most = pa.total_allocated_bytes(), 0
+    for chunk in read([file]):
+        del chunk
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < file.stat().st_size / 4
 
 
 def test_values_that_cannot_be_read_cost_their_row_and_no_other(tmp_path, shop):

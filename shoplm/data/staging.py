@@ -56,6 +56,8 @@ class StagedTable:
     """File and source, by the number that ``waiting`` gives back."""
     pieces: list[tuple[int, Piece]] = field(default_factory=list)
     """With the place of the first row of each."""
+    months: list[tuple[int, int, int]] = field(default_factory=list)
+    """The place of the first row of each chunk, and its first and last month of the clock, in months since 1970."""
     first_fault: str = ""
     quarantine: dict[str, IO[str]] = field(default_factory=dict)
 
@@ -75,6 +77,8 @@ class Ready:
     unknown: Mapping[str, int]
     attributes: Mapping[str, set[str]]
     piece: Piece | None = None
+    months: tuple[int, int] | None = None
+    """The first and the last month of the clock, where the table is laid into files by months."""
 
 
 class Staging:
@@ -193,7 +197,7 @@ class Staging:
             good = good.select([column.name for column in filled]).append_column("_hi", pa.array(hi)).append_column("_lo", pa.array(lo))
             if shape.piece.lacks:
                 good = good.append_column("_line", pa.array(chunk.lines[~wrong]))
-            return Ready(chunk, rows.num_rows, good, keys, faults, more.counts, kinds, shape.piece)
+            return Ready(chunk, rows.num_rows, good, keys, faults, more.counts, kinds, shape.piece, _months(shape.table, good))
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             why = self._words(" ".join(str(error).split()))[:SEEN_LENGTH]
             raise DataError(f"{chunk.file}, near line {chunk.lines[0]}: cannot be converted ({why})") from error
@@ -213,6 +217,8 @@ class Staging:
             if not staged.pieces or staged.pieces[-1][1] is not ready.piece:
                 staged.pieces.append((staged.staged, ready.piece))
             staged.waiting.add(ready.rows, staged.files.index(origin))
+            if ready.months is not None:
+                staged.months.append((staged.staged, *ready.months))
             if ready.keys is None:
                 staged.lacking = True
             else:
@@ -304,6 +310,16 @@ def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.A
             values = values.filter(keep)
         arrays.append(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values]))
     return pa.Table.from_arrays(arrays, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
+
+
+def _months(table: contract.Table, good: pa.Table) -> tuple[int, int] | None:
+    if not table.grouped or table.clock not in good.schema.names or good[table.clock].null_count == good.num_rows:
+        return None
+    found = pc.min_max(good[table.clock].cast(pa.int64()))
+    low, high = (
+        np.array([found["min"].as_py(), found["max"].as_py()]).astype("datetime64[us]").astype("datetime64[M]").astype(np.int64).tolist()
+    )
+    return low, high
 
 
 def _guarded(guard: Guard, table: contract.Table, rows: pa.Table) -> pa.Table:

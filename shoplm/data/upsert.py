@@ -25,6 +25,8 @@ WRITERS = 2
 """Parts of the rows that are written at the same time."""
 PART_ROWS = 6 * delta.GROUP_ROWS
 """With fewer rows in a part, files would become many and small."""
+SHARED_MONTHS = 2
+"""With more months that both parts have, too, for each of them would have files for these."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,26 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         return Outcome(*outcome_of, before, refused)
     gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
     ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
-    cuts = staged.waiting.cuts(WRITERS if filled is None else 1, PART_ROWS)  # what is filled in is read from front to back
+    cuts = _cuts(table, staged) if filled is None else [0, staged.staged]  # what is filled in is read from front to back
     fresh = [_rows(table, staged, verdict.write, now_us, filled, begin, end) for begin, end in pairwise(cuts)]
     version = delta.change(table, path, ready, fresh, gone)
     rows = (before.rows if before else 0) + verdict.inserted
     content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64
     return Outcome(*outcome_of, TableState(version, rows, content, attributes), refused)
+
+
+def _cuts(table: contract.Table, staged: StagedTable) -> list[int]:
+    """The first rows of the parts that are written at the same time, and the end."""
+    cuts = staged.waiting.cuts(WRITERS, PART_ROWS)
+    for cut in cuts[1:-1] if table.grouped else ():
+        before = [(low, high) for at, low, high in staged.months if at < cut]
+        behind = [(low, high) for at, low, high in staged.months if at >= cut]
+        if before and behind:
+            first = max(min(low for low, _ in part) for part in (before, behind))
+            last = min(max(high for _, high in part) for part in (before, behind))
+            if last - first + 1 > SHARED_MONTHS:
+                return [0, staged.staged]
+    return cuts
 
 
 @dataclass

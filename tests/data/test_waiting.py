@@ -34,7 +34,7 @@ def test_two_parts_lie_in_the_order_of_one(tmp_path, monkeypatch, table):
     monkeypatch.setattr(delta, "HELD_ROWS", 16)
     monkeypatch.setattr(delta, "FILE_ROWS", 20)
     monkeypatch.setattr(upsert, "PART_ROWS", 10)
-    days = [f"2024-0{n % 5 // 2 + 1}-{n % 28 + 1:02}" for n in range(100)]
+    days = [f"2024-0{n % 2 + 1}-{n % 28 + 1:02}" for n in range(100)]
     ids = [f"i{n % 95}" for n in range(100)]  # the last five say something else of the first
     rows = {
         "events": pa.table(
@@ -55,3 +55,23 @@ def test_two_parts_lie_in_the_order_of_one(tmp_path, monkeypatch, table):
         assert shop.upsert(table, rows.slice(5)).duplicate == 95
     assert told[0] == told[1]
     assert told[0][:2] == (95, 5)
+
+
+@pytest.mark.parametrize(("months", "parts"), [([1] * 20 + [2] * 20, 2), ([1, 2] * 20, 2), ([1, 2, 3] * 14, 1)])
+def test_parts_that_share_more_than_two_months_are_written_as_one(tmp_path, monkeypatch, months, parts):
+    monkeypatch.setattr(ingest, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(delta, "GROUP_ROWS", 4)
+    monkeypatch.setattr(upsert, "PART_ROWS", 10)
+    times = [f"2024-{month:02}-01" for month in months]
+    rows = pa.table(
+        {
+            "event_id": [f"e{n}" for n in range(len(times))],
+            "event_time": times,
+            "event_name": ["x"] * len(times),
+            "user_id": ["u"] * len(times),
+        }
+    )
+    shop = Shop(tmp_path / "shop", create=True)
+    shop.upsert("events", rows)
+    names = [path.name for path in (shop.path / "tables" / "events").glob("*.parquet")]
+    assert any("-50000-" in name for name in names) == (parts == 2)

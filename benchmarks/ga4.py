@@ -3,7 +3,8 @@
 Both sides read each line, spread items over rows and parameters over columns, check what the contract checks (a time, a
 word for the act, a shopper or a device, prices and places not negative), set faulty lines aside with their numbers and
 write Parquet. Ours also keeps what the contract does not name with counts, fills consent, makes ids and digests, writes
-Delta tables under a manifest, and can take the same file twice without harm. One line in a thousand is broken.
+Delta tables under a manifest, and can take the same file twice without harm. One line in a thousand is broken; pages,
+visits, amounts and items differ from line to line, as they do in a shop.
 """
 
 from __future__ import annotations
@@ -38,23 +39,29 @@ def write(lines: int, path: Path, seed: int = 0) -> tuple[int, int]:
                 file.write('{"event_date": "20260131", "event_timestamp": broken\n')
                 broken += 1
                 continue
+            goods = random.integers(0, 20_000, random.choice([0, 1, 1, 3])).tolist()
             items = [
-                {"item_id": f"i{random.integers(20_000)}", "item_name": "Blue cotton shirt", "item_brand": "Acme", "item_variant": "M",
-                 "item_category": "Apparel", "item_category2": "Shirts", "item_category3": "(not set)", "price": 19.99, "quantity": 1,
-                 "item_list_name": "Search", "item_list_index": str(place), "promotion_id": "(not set)"}
-                for place in range(random.choice([0, 1, 1, 3]))
+                {"item_id": f"i{n}", "item_name": f"Shirt {n}", "item_brand": f"Brand {n % 300}", "item_variant": "SML"[n % 3],
+                 "item_category": "Apparel", "item_category2": f"Shirts {n % 40}", "item_category3": "(not set)", "price": 5 + n % 4000 / 100, "quantity": 1,
+                 "item_list_name": f"List {n % 9}", "item_list_index": str(place), "promotion_id": "(not set)"}
+                for place, n in enumerate(goods)
             ]  # fmt: skip
             rows += max(len(items), 1)
+            who, page = int(random.integers(0, 9000)), int(random.integers(0, 5000))
             line = {
-                "event_date": "20260131", "event_timestamp": str(1_769_851_800_000_000 + number * 1000), "event_name": "view_item",
-                "event_params": [param("ga_session_id", int_value="1769851000"), param("ga_session_number", int_value="1"), param("page_title", string_value="Shirt"),
-                                 param("page_location", string_value="https://shop.example/p/1"), param("currency", string_value="EUR"),
-                                 param("value", double_value=19.99), param("engagement_time_msec", int_value="120")],
-                "user_id": None if number % 2 else f"u{number % 5000}", "user_pseudo_id": f"{number % 9000}.123",
+                "event_date": "20260131", "event_timestamp": str(1_769_851_800_000_000 + number * 1000),
+                "event_name": ("view_item", "page_view", "scroll", "add_to_cart", "user_engagement")[number % 5],
+                "event_params": [param("ga_session_id", int_value=str(1_769_851_000 + who * 7 % 600)), param("ga_session_number", int_value=str(1 + who % 9)),
+                                 param("page_title", string_value=f"Page {page}"), param("page_location", string_value=f"https://shop.example/p/{page}?q={number % 7}"),
+                                 param("currency", string_value="EUR"), param("value", double_value=sum(item["price"] for item in items)),
+                                 param("engagement_time_msec", int_value=str(int(random.integers(1, 30_000))))],
+                "user_id": None if who % 2 else f"u{who % 5000}", "user_pseudo_id": f"{who}.123",
                 "privacy_info": {"analytics_storage": "Yes", "ads_storage": "No", "uses_transient_token": "No"},
                 "ecommerce": {"transaction_id": None, "purchase_revenue": None}, "items": items,
-                "device": {"category": "mobile", "operating_system": "iOS", "web_info": {"browser": "Safari"}}, "geo": {"country": "Germany", "city": "Berlin"},
-                "traffic_source": {"source": "google", "medium": "cpc", "name": "x"}, "platform": "WEB", "stream_id": "123",
+                "device": {"category": ("mobile", "desktop")[who % 2], "operating_system": ("iOS", "Android", "Windows")[who % 3], "web_info": {"browser": f"Browser {who % 11}"}},
+                "geo": {"country": f"Country {who % 30}", "city": f"City {who % 400}"},
+                "traffic_source": {"source": f"source {who % 20}", "medium": ("cpc", "organic")[who % 2], "name": f"campaign {who % 50}"},
+                "platform": "WEB", "stream_id": "123",
             }  # fmt: skip
             file.write(json.dumps(line) + "\n")
     return rows, broken

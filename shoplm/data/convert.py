@@ -20,6 +20,12 @@ from shoplm.data.contract import FLAG, LIST, MONEY, NUMBER, TEXT, TIME, WHOLE, C
 JSON_MARK = {b"shoplm": b"json"}
 """Field metadata of a text column whose values are JSON documents (an importer's way to hand over mixed types)."""
 
+
+def is_json(column: pa.Field) -> bool:
+    """Does a column hold JSON documents?"""
+    return (column.metadata or {}).get(b"shoplm") == b"json"
+
+
 _SPACE = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160)"
 _NOTHING = "('nan', 'null', 'none', 'na', 'n/a', 'nat', '<na>')"
 _TRUE = "('true', 't', 'yes', 'y', '1', '1.0', 'on')"
@@ -297,33 +303,20 @@ class Source:
             return f"CASE WHEN isfinite({self.sql}) THEN {literal} END"
         return f"CASE WHEN {self.sql} IS NOT NULL THEN {literal} END"
 
-    def counted(self, untyped: bool) -> str:
-        """SQL: anything that is null where ``as_json`` is; the value itself where that does, for it need not be written down."""
-        plain = not self.json and not (self.words and untyped) and not pt.is_floating(self.type)
-        return self.sql if plain else self.as_json(untyped)
-
-    def json_types(self, untyped: bool) -> str:
-        """SQL aggregate: the distinct DuckDB types of the values, as a list, such as ``['BIGINT']``."""
-        one = ""
+    def json_type(self, literal: str, untyped: bool) -> str:
+        """SQL: the DuckDB type of a value whose JSON literal is ``literal``."""
         if pt.is_boolean(self.type):
-            one = "BOOLEAN"
-        elif pt.is_integer(self.type):
-            one = "BIGINT"
-        elif pt.is_floating(self.type) or pt.is_decimal(self.type):
-            one = "DOUBLE"
-        elif not self.json and not (self.words and untyped):
-            one = "VARCHAR"
-        if one:
-            return f"CASE WHEN count({self.sql}) > 0 THEN ['{one}'] ELSE [] END"
-        return f"list_distinct(list({json_type(self.as_json(untyped))}))"
-
-
-def json_type(literal: str) -> str:
-    """SQL: the DuckDB type of a JSON literal, null for none."""
-    return (
-        f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' "
-        f"WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' WHEN 'DOUBLE' THEN 'DOUBLE' END END"
-    )
+            return "'BOOLEAN'"
+        if pt.is_integer(self.type):
+            return "'BIGINT'"
+        if pt.is_floating(self.type) or pt.is_decimal(self.type):
+            return "'DOUBLE'"
+        if not self.json and not (self.words and untyped):
+            return "'VARCHAR'"
+        return (
+            f"CASE WHEN left({literal}, 1) IN ('\"', '{{', '[') THEN 'VARCHAR' ELSE CASE json_type({literal}) WHEN 'BOOLEAN' THEN 'BOOLEAN' "
+            f"WHEN 'BIGINT' THEN 'BIGINT' WHEN 'UBIGINT' THEN 'BIGINT' WHEN 'DOUBLE' THEN 'DOUBLE' END END"
+        )
 
 
 def one_type(types: Iterable[str]) -> str:

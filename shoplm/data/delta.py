@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ FILE_BYTES = 256_000_000
 OPEN_MONTHS = 24
 """Months that one import writes to files of their own; rows of further months share one."""
 HELD_ROWS = 8 * GROUP_ROWS
-"""Rows that wait in memory for others of their month."""
+"""Rows that wait in memory for others of their month, in each part that is being written."""
+_PART_FILES = 50_000
+"""The second part's files are numbered from here, so that they come after the first one's."""
 COMMITS = 100
 """How often another writer's commit may be in the way before we give up."""
 CHECKPOINT_COMMITS = 50
@@ -133,14 +136,14 @@ def prepare(path: Path, version: int | None, writer: str) -> Draft:
     return Draft(version, () if version is None else listing(path, version), writer)
 
 
-def change(table: contract.Table, path: Path, draft: Draft, fresh: Iterable[pa.Table], gone: Mapping[str, Positions]) -> int:
+def change(table: contract.Table, path: Path, draft: Draft, fresh: Sequence[Iterable[pa.Table]], gone: Mapping[str, Positions]) -> int:
     """Add rows and take rows away in one commit, durably; memory does not grow with either.
 
     Args:
         table: the contract table.
         path: its folder.
         draft: the table as ``prepare`` gave it.
-        fresh: rows of the table's schema, in order.
+        fresh: rows of the table's schema, in order, in at most two parts; each is made and written by a thread of its own.
         gone: by data file name, the positions of the rows to take away.
 
     Returns:
@@ -154,8 +157,11 @@ def change(table: contract.Table, path: Path, draft: Draft, fresh: Iterable[pa.T
         for file in _Output(table, path, f"{_head(name)}-r{order:08d}", draft.writer).write(left):
             after[file.name] = file
         del after[name]
-    fresh_files = (_by_month if table.grouped else _in_order)(table, path, f"{order:08d}", draft.writer, fresh)
-    after |= {file.name: file for file in fresh_files}
+    write = _by_month if table.grouped else _in_order
+    with ThreadPoolExecutor(max(1, len(fresh)), thread_name_prefix="shoplm-write") as pool:
+        firsts = (part * _PART_FILES for part in range(len(fresh)))
+        for files in pool.map(lambda rows, first: write(table, path, f"{order:08d}", draft.writer, rows, first), fresh, firsts):
+            after |= {file.name: file for file in files}
     return commit(table, path, after.values())
 
 
@@ -296,6 +302,8 @@ class _Output:
     path: Path
     head: str
     writer: str
+    first: int = 0
+    """The number of its first file."""
     done: list[DataFile] = field(default_factory=list)
     _file: pq.ParquetWriter | None = None
     _name: str = ""
@@ -326,7 +334,7 @@ class _Output:
             piece = rows.slice(start, GROUP_ROWS)
             if self._file is None:
                 head = heads(len(self.done)) if heads else self.head
-                self._name = f"{head}-{len(self.done):05d}-{self.writer}.parquet"
+                self._name = f"{head}-{self.first + len(self.done):05d}-{self.writer}.parquet"
                 self._file = pq.ParquetWriter(self.path / self._name, self.table.schema, **_layout(self.table))
                 self._rows, self._months = 0, None
             self._note(piece)
@@ -366,11 +374,11 @@ def _layout(table: contract.Table) -> dict[str, Any]:
             "write_statistics": [table.clock] if table.clock else False}  # fmt: skip
 
 
-def _in_order(table: contract.Table, path: Path, head: str, writer: str, rows: Iterable[pa.Table]) -> list[DataFile]:
-    return _Output(table, path, f"{head}-000000", writer).write(rows)
+def _in_order(table: contract.Table, path: Path, head: str, writer: str, rows: Iterable[pa.Table], first: int) -> list[DataFile]:
+    return _Output(table, path, f"{head}-000000", writer, first).write(rows)
 
 
-def _by_month(table: contract.Table, path: Path, head: str, writer: str, rows: Iterable[pa.Table]) -> list[DataFile]:
+def _by_month(table: contract.Table, path: Path, head: str, writer: str, rows: Iterable[pa.Table], first: int) -> list[DataFile]:
     """Rows in files by month of the clock: months in order, rows of a month as they came; few rows share one file."""
     assert table.clock is not None
     parts = iter(rows)
@@ -381,15 +389,15 @@ def _by_month(table: contract.Table, path: Path, head: str, writer: str, rows: I
         if count > GROUP_ROWS:
             break
     else:
-        return _in_order(table, path, head, writer, early)
+        return _in_order(table, path, head, writer, early, first)
     held: dict[int, list[pa.Table]] = {}
     size: dict[int, int] = {}
     outputs: dict[int, _Output] = {}
-    rest = _Output(table, path, f"{head}-999999", writer)
+    rest = _Output(table, path, f"{head}-999999", writer, first)
 
     def flush(month: int) -> None:
         if month not in outputs and len(outputs) < OPEN_MONTHS:
-            outputs[month] = _Output(table, path, f"{head}-{_said(month)}", writer)
+            outputs[month] = _Output(table, path, f"{head}-{_said(month)}", writer, first)
         outputs.get(month, rest).add(pa.concat_tables(held.pop(month)))
         del size[month]
 
@@ -409,7 +417,7 @@ def _by_month(table: contract.Table, path: Path, head: str, writer: str, rows: I
                 flush(month)
                 continue
             if shared is None:  # what is left of several months shares a file, named by its first
-                shared = outputs[month] = _Output(table, path, f"{head}-{_said(month)}", writer)
+                shared = outputs[month] = _Output(table, path, f"{head}-{_said(month)}", writer, first)
             shared.add(pa.concat_tables(held.pop(month)))
             shared = shared if size.pop(month) and shared._rows < GROUP_ROWS else None
     finally:

@@ -21,7 +21,8 @@ from shoplm.data import contract, delta
 from shoplm.data.contract import Column
 from shoplm.data.convert import SQL_TYPES, name_in_sql
 from shoplm.data.ingest import Fault
-from shoplm.data.staging import Piece, StagedTable, Staging
+from shoplm.data.shape import Piece
+from shoplm.data.staging import StagedTable, Staging
 from shoplm.data.waiting import DIGEST_MASK, Entries, digests, grouped
 from shoplm.errors import DataError
 

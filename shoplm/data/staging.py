@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import duckdb
 import numpy as np
@@ -20,41 +20,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoplm.data import contract, convert
-from shoplm.data.convert import Rule, Source, name_in_sql, text_in_sql
+from shoplm.data import plan as plans
+from shoplm.data import shape as shapes
+from shoplm.data.attributes import Attributes, attributes, names_in
+from shoplm.data.convert import is_json
 from shoplm.data.direct import Flags, Proof, direct
 from shoplm.data.ingest import SEEN_LENGTH, Chunk, Fault, Guard
+from shoplm.data.keys import Keys
+from shoplm.data.plan import Places, Plan
+from shoplm.data.shape import Piece, Shape
 from shoplm.data.waiting import Entries, Pile, Waiting, digests, entries
-from shoplm.errors import DataError, did_you_mean
+from shoplm.errors import DataError
 
 THREADS = 2
 """Chunks that are converted at the same time."""
 DOUBTED = 0.25
 """With more of a chunk's rows in doubt, SQL looks at the doubtful columns as a whole."""
-
-Places = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass
-class Piece:
-    """Rows of one file that follow one another, and what the file names.
-
-    Attributes:
-        file: for messages.
-        named: contract columns that the file has, or that were given a default; grows until the file ends.
-        others: names that it has besides and that go to ``attributes``.
-        made: columns that are made up because the file has none.
-        lacks: required columns that it has not, so only rows that the shop holds can be meant.
-        refusal: how the file is refused if the shop holds none of its rows.
-        strict: one row that the shop does not hold refuses everything.
-    """
-
-    file: str
-    made: frozenset[str]
-    lacks: frozenset[str]
-    refusal: str
-    strict: bool
-    named: set[str] = field(default_factory=set)
-    others: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -75,6 +56,8 @@ class StagedTable:
     """File and source, by the number that ``waiting`` gives back."""
     pieces: list[tuple[int, Piece]] = field(default_factory=list)
     """With the place of the first row of each."""
+    months: list[tuple[int, int, int]] = field(default_factory=list)
+    """The place of the first row of each chunk, and its first and last month of the clock, in months since 1970."""
     first_fault: str = ""
     quarantine: dict[str, IO[str]] = field(default_factory=dict)
 
@@ -94,6 +77,8 @@ class Ready:
     unknown: Mapping[str, int]
     attributes: Mapping[str, set[str]]
     piece: Piece | None = None
+    months: tuple[int, int] | None = None
+    """The first and the last month of the clock, where the table is laid into files by months."""
 
 
 class Staging:
@@ -113,6 +98,7 @@ class Staging:
                     "autoload_known_extensions": "false", "autoinstall_known_extensions": "false"},
         )  # fmt: skip
         self.con.execute("SET python_enable_replacements=false")
+        self.keys = Keys()
         self.tables: dict[str, StagedTable] = {}
         self._absent: dict[tuple[str, str], frozenset[str]] = {}
         self._pieces: dict[tuple[str, str, frozenset[str]], Piece] = {}
@@ -153,15 +139,17 @@ class Staging:
         for name in defaults:
             table[name]
         if not chunk.rows.num_columns and chunk.faults:  # not one line could be read, so nothing tells which columns the file has
-            return chunk, Shape(table, {}, defaults, frozenset(), Piece(chunk.file, frozenset(), frozenset(), "", strict))
-        found = _match(table, chunk.file, chunk.rows.schema.names, mapping)
+            return chunk, Shape(table, {}, {}, defaults, frozenset(), Piece(chunk.file, frozenset(), frozenset(), "", strict))
+        names = chunk.rows.schema.names
+        found = shapes.match(table, chunk.file, names, mapping)
         here = frozenset(column.name for column in table.columns if column.name not in found and column.name not in defaults)
         absent = self._absent.setdefault((table.name, chunk.file), here)  # what the file lacks is settled by its first chunk
-        lacks, refusal = _missing(table, chunk.file, chunk.rows.schema.names, absent & here, table.name in self.held)
-        new = Piece(chunk.file, _made(table, absent), lacks, refusal, strict)
-        piece = self._pieces.setdefault((table.name, chunk.file, lacks), new)
-        _name(piece, chunk, found, defaults)
-        return chunk, Shape(table, found, {**_fallbacks(table, absent), **defaults}, _made(table, absent), piece)
+        lacks, refusal = shapes.missing(table, chunk.file, names, absent & here, table.name in self.held)
+        made = shapes.made_up(table, absent)
+        piece = self._pieces.setdefault((table.name, chunk.file, lacks), Piece(chunk.file, made, lacks, refusal, strict))
+        shapes.note(piece, chunk, found, defaults)
+        unknown = {shapes.kept_as(name): name for name in names if name not in set(found.values())}
+        return chunk, Shape(table, found, unknown, {**shapes.fallbacks(table, absent), **defaults}, made, piece)
 
     def _prepare(self, chunk: Chunk, shape: Shape) -> Ready:
         rows, lost = convert.plain(chunk.rows)
@@ -170,38 +158,46 @@ class Staging:
         con = self.con.cursor()
         try:
             proofs, doubted = _proofs(rows, shape)
-            unread = _unread(chunk, shape, lost)
+            unread = plans.unread(chunk, shape, lost)
             faults, wrong = [*chunk.faults, *unread.values()], np.zeros(rows.num_rows, bool)
             wrong[list(unread)] = True
-            proved = {name: proof.values for name, proof in proofs.items()}
+            more = attributes(con, rows, shape.unknown, chunk.untyped) if shape.unknown else Attributes()
+            known: dict[str, pa.Array | pa.ChunkedArray] = {}
+            merged = more.values if "attributes" in shape.found else None
+            if more.values is not None and merged is None:
+                known["attributes"] = more.values
+            proved = {**known, **{name: proof.values for name, proof in proofs.items()}}
             if len(doubted):  # asked by themselves
-                few = rows.take(pa.array(doubted))
-                sure = {name: proof.values for name, proof in proofs.items() if proof.doubt is None}
-                plan = Plan.of(shape, rows.schema, sure, chunk.untyped)
-                answers, bad = _asked(con, plan, few)
-                faults += _faults(chunk, few, plan, bad, doubted, unread)
+                few = pa.array(doubted)
+                sure = {**known, **{name: proof.values for name, proof in proofs.items() if proof.doubt is None}}
+                plan = Plan.of(shape, rows.schema, sure)
+                answers, bad = plans.asked(con, plan, rows.take(few), None if merged is None else merged.take(few))
+                faults += plans.faults(chunk, rows.take(few), plan, bad, doubted, unread)
                 wrong[doubted[bad["_i"].to_numpy()]] = True
-                proved = _settled(proofs, doubted, answers)
-            plan = Plan.of(shape, rows.schema, proved, chunk.untyped)
-            converted, bad = _asked(con, plan, rows)
+                proved = {**known, **_settled(proofs, doubted, answers)}
+            plan = Plan.of(shape, rows.schema, proved)
+            converted, bad = plans.asked(con, plan, rows, merged)
             bad = bad.filter(pa.array(~np.isin(bad["_i"].to_numpy(), doubted)))
-            faults += _faults(chunk, rows, plan, bad, np.arange(rows.num_rows), unread)
+            faults += plans.faults(chunk, rows, plan, bad, np.arange(rows.num_rows), unread)
             wrong[bad["_i"].to_numpy()] = True
             good = _whole(shape.table, converted, proved, wrong)
-            unknown, attributes = _measured(con, plan, good)
+            kinds = {name: set(found) for name, found in more.kinds.items()}
+            if "attributes" in shape.found:
+                for name, found in names_in(con, good["attributes"]).items():
+                    kinds.setdefault(name, set()).update(found)
             if self.guard is not None:
                 good = _guarded(self.guard, shape.table, good)
             if not good.num_rows:
-                return Ready(chunk, rows.num_rows, None, None, faults, unknown, attributes)
+                return Ready(chunk, rows.num_rows, None, None, faults, more.counts, kinds)
             filled = [column for column in shape.table.columns if good[column.name].null_count < good.num_rows]
             hi, lo = digests(good, filled, con)
             keys = None
             if not set(shape.made) & set(shape.table.key):
-                keys = entries(*digests(good, [shape.table[name] for name in shape.table.key], con), lo, 0)
+                keys = entries(*self.keys.of(shape.table, good, con), lo, 0)
             good = good.select([column.name for column in filled]).append_column("_hi", pa.array(hi)).append_column("_lo", pa.array(lo))
             if shape.piece.lacks:
                 good = good.append_column("_line", pa.array(chunk.lines[~wrong]))
-            return Ready(chunk, rows.num_rows, good, keys, faults, unknown, attributes, shape.piece)
+            return Ready(chunk, rows.num_rows, good, keys, faults, more.counts, kinds, shape.piece, _months(shape.table, good))
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             why = self._words(" ".join(str(error).split()))[:SEEN_LENGTH]
             raise DataError(f"{chunk.file}, near line {chunk.lines[0]}: cannot be converted ({why})") from error
@@ -221,6 +217,8 @@ class Staging:
             if not staged.pieces or staged.pieces[-1][1] is not ready.piece:
                 staged.pieces.append((staged.staged, ready.piece))
             staged.waiting.add(ready.rows, staged.files.index(origin))
+            if ready.months is not None:
+                staged.months.append((staged.staged, *ready.months))
             if ready.keys is None:
                 staged.lacking = True
             else:
@@ -257,22 +255,11 @@ class Staging:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What stands behind each contract column: a foreign column, a constant, something made up later, or nothing."""
-
-    table: contract.Table
-    found: Mapping[str, str]
-    constants: Mapping[str, str]
-    made: frozenset[str]
-    piece: Piece
-
-
 def _proofs(rows: pa.Table, shape: Shape) -> tuple[dict[str, Proof], Places]:
     """What is known of the contract's columns without SQL, and the rows that it must be asked about by themselves."""
     proofs: dict[str, Proof] = {}
     for ours, theirs in shape.found.items():
-        if (rows.schema.field(theirs).metadata or {}).get(b"shoplm") == b"json":
+        if is_json(rows.schema.field(theirs)):
             continue
         proof = direct(rows[theirs], shape.table[ours], filled=ours in shape.constants)
         if proof is not None:
@@ -310,13 +297,6 @@ def _settled(proofs: Mapping[str, Proof], doubted: Places, answers: pa.Table) ->
     return found
 
 
-def _asked(con: duckdb.DuckDBPyConnection, plan: Plan, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The rows as SQL converts them, and number and fault of those that break a rule."""
-    con.register("_chunk", convert.trimmed(rows, plan.places))
-    converted = con.sql(plan.convert).to_arrow_table()
-    return converted, converted.filter(pc.is_valid(converted["_fault"])).select(["_i", "_fault"])
-
-
 def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.Array], wrong: Flags) -> pa.Table:
     """All contract columns in the contract's types, without the rows that are wrong."""
     keep, rows, arrays = pa.array(~wrong) if wrong.any() else None, len(wrong) - int(wrong.sum()), []
@@ -332,188 +312,20 @@ def _whole(table: contract.Table, converted: pa.Table, proved: Mapping[str, pa.A
     return pa.Table.from_arrays(arrays, schema=pa.schema([pa.field(column.name, column.type) for column in table.columns]))
 
 
+def _months(table: contract.Table, good: pa.Table) -> tuple[int, int] | None:
+    if not table.grouped or table.clock not in good.schema.names or good[table.clock].null_count == good.num_rows:
+        return None
+    found = pc.min_max(good[table.clock].cast(pa.int64()))
+    low, high = (
+        np.array([found["min"].as_py(), found["max"].as_py()]).astype("datetime64[us]").astype("datetime64[M]").astype(np.int64).tolist()
+    )
+    return low, high
+
+
 def _guarded(guard: Guard, table: contract.Table, rows: pa.Table) -> pa.Table:
     hidden = guard.rows(table, rows)
     assert (hidden.num_rows, hidden.schema) == (rows.num_rows, rows.schema), "a guard keeps columns, types and rows"
     return hidden
-
-
-def _measured(con: duckdb.DuckDBPyConnection, plan: Plan, good: pa.Table) -> tuple[dict[str, int], dict[str, set[str]]]:
-    """How many values each unknown column holds, and the types of all names in ``attributes``."""
-    unknown: dict[str, int] = {}
-    attributes: dict[str, set[str]] = {}
-    values = con.sql(plan.measure).fetchall()[0] if plan.measure else ()
-    for name, count, types in zip(plan.unknown, values[::2], values[1::2], strict=True):
-        unknown[name] = count
-        if count:
-            attributes.setdefault(name, set()).update(kind for kind in types if kind)
-    if plan.nested:
-        con.register("_good", good.select(["attributes"]))
-        pointer = "'/' || replace(replace(k, '~', '~0'), '/', '~1')"
-        keys = "SELECT attributes a, unnest(json_keys(attributes)) k FROM _good"
-        query = f"SELECT DISTINCT k, {convert.json_type('v')} FROM (SELECT k, json_extract(a, {pointer}) v FROM ({keys}))"
-        for name, kind in con.sql(query).fetchall():
-            attributes.setdefault(name, set()).add(kind or "VARCHAR")
-    return unknown, attributes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The SQL that turns chunks of one shape into contract rows, as far as they are not proved to be right already."""
-
-    convert: str
-    rules: tuple[Rule, ...]
-    behind: Mapping[str, str]
-    unknown: tuple[str, ...]
-    measure: str
-    nested: bool
-    places: frozenset[int]
-    """Foreign columns that SQL must see."""
-
-    @staticmethod
-    def of(shape: Shape, schema: pa.Schema, proved: Mapping[str, pa.Array], untyped: bool) -> Plan:
-        """The plan for rows of ``schema`` of which the columns ``proved`` need nothing more."""
-        table, found, constants = shape.table, shape.found, shape.constants
-        foreign = {name: _source(place, schema.field(place)) for place, name in enumerate(schema.names)}
-        sources = {ours: foreign[theirs] for ours, theirs in found.items() if ours not in proved}
-        used = set(found.values())
-        unknown = {_kept_as(name): foreign[name] for name in schema.names if name not in used}
-        selected, kept = ["_i"], ["_i"]
-        for column in table.columns:
-            if column.name in proved:
-                continue
-            name, source, kind = column.name, sources.get(column.name), convert.SQL_TYPES[column.type]
-            value, given = f"CAST(NULL AS {kind})", "false"
-            if source:
-                value, given = source.cast(column), source.given(column.type)
-                value = f"CASE WHEN {given} THEN {value} END"
-            if name in constants:
-                constant = Source(text_in_sql(constants[name]), pa.string(), tidy=text_in_sql(constants[name].strip()))
-                value = f"CASE WHEN {given} THEN {value} ELSE {constant.cast(column)} END" if source else constant.cast(column)
-                given = "true"
-                sources[name] = constant
-            if name == "attributes" and unknown:
-                heads = {theirs: text_in_sql(json.dumps(theirs, ensure_ascii=False) + ":") for theirs in sorted(unknown)}
-                literals = ", ".join(f"{head} || {unknown[theirs].as_json(untyped)}" for theirs, head in heads.items())
-                whole = f"nullif('{{' || concat_ws(',', {literals}) || '}}', '{{}}')"
-                value = f"CAST(json_merge_patch(coalesce({value}, '{{}}'), coalesce({whole}, '{{}}')) AS VARCHAR)" if source else whole
-            selected.append(f"{value} AS {name_in_sql(name)}")
-            selected.append(f"{given} AS {name_in_sql('_given_' + name)}")
-            if name in sources or (name == "attributes" and unknown):
-                kept.append(name_in_sql(name))
-        whole_rows = {name: not values.null_count for name, values in proved.items()}
-        rules = tuple(convert.rules(table, sources, shape.made | shape.piece.lacks, whole_rows))
-        cases = " ".join(f"WHEN {rule.sql} THEN {number}" for number, rule in enumerate(rules))
-        fault = f"CASE {cases} END" if cases else "CAST(NULL AS INTEGER)"
-        measures = ", ".join(f"count({s.counted(untyped)}), {s.json_types(untyped)}" for s in unknown.values())
-        proved_places = {schema.get_field_index(found[name]) for name in proved}
-        places = {schema.get_field_index(theirs) for ours, theirs in found.items() if ours not in proved}
-        return Plan(
-            f"SELECT {', '.join(kept)}, {fault} AS _fault FROM (SELECT {', '.join(selected)} FROM _chunk)",
-            rules,
-            dict(found),
-            tuple(unknown),
-            f"SELECT {measures} FROM _chunk" if unknown else "",
-            "attributes" in found,
-            frozenset(range(len(schema))) - frozenset(proved_places - places),
-        )
-
-
-def _source(place: int, column: pa.Field) -> Source:
-    marked = (column.metadata or {}).get(b"shoplm") == b"json"
-    return Source(f"c{place}", column.type, marked, f"tc{place}" if pa.types.is_string(column.type) else "")
-
-
-def _match(table: contract.Table, file: str, names: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """The foreign column behind each contract column."""
-    seen: dict[str, str] = {}
-    for name in names:
-        key = name.strip().lower()
-        if key in seen:
-            raise DataError(f"{file}: columns `{seen[key]}` and `{name}` have the same name; rename one")
-        seen[key] = name
-    found = {key: name for key, name in seen.items() if key in table.by_name}
-    for ours, theirs in mapping.items():
-        table[ours]
-        if theirs.strip().lower() not in seen:
-            raise DataError(f"{file}: the map {ours}={theirs} names a column that is not there; {did_you_mean(theirs, names)}")
-        found[ours] = seen[theirs.strip().lower()]
-    return found
-
-
-def _name(piece: Piece, chunk: Chunk, found: Mapping[str, str], defaults: Iterable[str]) -> None:
-    """Note what a chunk names."""
-    names = chunk.rows.schema.names
-    empty = {name for name in names if chunk.sparse and chunk.rows[name].null_count == chunk.rows.num_rows}
-    piece.named.update(defaults, (ours for ours, theirs in found.items() if theirs not in empty))
-    piece.others.update(_kept_as(name) for name in set(names) - set(found.values()))
-
-
-def _kept_as(name: str) -> str:
-    """The name under which ``attributes`` keeps a foreign column."""
-    return name.strip().lower() or "unnamed"
-
-
-def _missing(table: contract.Table, file: str, names: list[str], absent: frozenset[str], held: bool) -> tuple[frozenset[str], str]:
-    """What a row must have and the file has not, and how that is refused; nothing and "" if it has everything.
-
-    Raises:
-        DataError: something is missing, and no row of the shop can be meant: the table is not ``held``, or the key is not whole.
-    """
-    made = _made(table, absent) | set(_fallbacks(table, absent))
-    lacks: list[str] = []
-    refusal = ""
-    for column in table.columns:
-        if column.required and column.name in absent and column.name not in made:
-            hint = f"{did_you_mean(column.name, names)} Map it with {column.name}=THEIRS or give a default"
-            refusal = refusal or f"{file}: table {table.name} needs a column `{column.name}` ({column.description}); {hint}"
-            lacks.append(column.name)
-    for group in table.any_of:
-        if all(name in absent for name in group):
-            seen = f"seen {', '.join(names[:20])}"
-            one = f"{file}: table {table.name} needs at least one of {', '.join(group)}; {seen}; map one with {group[0]}=THEIRS"
-            refusal = refusal or one
-            lacks += group
-    if refusal and (not held or made.union(lacks) & set(table.key)):
-        raise DataError(refusal)
-    return frozenset(lacks), refusal
-
-
-def _made(table: contract.Table, absent: frozenset[str]) -> frozenset[str]:
-    return frozenset(name for name in table.derived if name in absent)
-
-
-def _fallbacks(table: contract.Table, absent: frozenset[str]) -> dict[str, str]:
-    return {name: value for name, value in table.fallback if name in absent}
-
-
-def _unread(chunk: Chunk, shape: Shape, lost: Mapping[str, list[int]]) -> dict[int, Fault]:
-    """By row, what could not be read at all; in a column that the contract does not name it is only left out."""
-    unread: dict[int, Fault] = {}
-    for name in shape.found.values():
-        for i in lost.get(name, ()):
-            kind = chunk.rows.schema.field(name).type
-            fix = "write it as text in UTF-8, a number or a time"
-            unread.setdefault(i, Fault(int(chunk.lines[i]), name, _seen(chunk.rows[name][i]), f"({kind}) cannot be read", fix))
-    return unread
-
-
-def _faults(chunk: Chunk, rows: pa.Table, plan: Plan, bad: pa.Table, places: Places, unread: Collection[int]) -> Iterator[Fault]:
-    for i, number in zip(bad["_i"].to_pylist(), bad["_fault"].to_pylist(), strict=True):
-        if places[i] in unread:
-            continue
-        rule = plan.rules[number]
-        behind = plan.behind.get(rule.column)
-        seen = _seen(rows[behind][i]) if behind else ""  # uncut: a guard must see whole words
-        yield Fault(int(chunk.lines[places[i]]), behind or rule.column, seen, rule.reason, rule.fix)
-
-
-def _seen(value: pa.Scalar) -> str:
-    try:
-        plain = value.as_py()
-    except (OverflowError, ValueError):  # a time outside the years 1 to 9999
-        return str(getattr(value, "value", "out of range"))
-    return "" if plain is None else (plain if isinstance(plain, str) else str(plain))
 
 
 def _line(fault: Fault) -> int:

@@ -7,9 +7,9 @@ Only digests are compared, one part of the keys at a time, so memory does not gr
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from shoplm.data import contract, convert, delta, partial
-from shoplm.data.ahead import ahead
 from shoplm.data.manifest import TableState
 from shoplm.data.staging import StagedTable, Staging
-from shoplm.data.waiting import DIGEST_MASK, Entries, Numbers, Pile, Waiting, digests, entries, grouped
+from shoplm.data.waiting import DIGEST_MASK, Entries, Pile, Waiting, digests, entries, grouped
+
+WRITERS = 2
+"""Parts of the rows that are written at the same time."""
+PART_ROWS = 6 * delta.GROUP_ROWS
+"""With fewer rows in a part, files would become many and small."""
+SHARED_MONTHS = 2
+"""With more months that both parts have, too, for each of them would have files for these."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,26 @@ def upsert(staging: Staging, table: contract.Table, path: Path, before: TableSta
         return Outcome(*outcome_of, before, refused)
     gone = {names[number]: np.sort(np.concatenate(places)) for number, places in verdict.gone.items()}
     ready = delta.prepare(path, before.delta if before else None, staging.folder.name)
-    with contextlib.closing(ahead(_rows(table, staged, verdict.write, now_us, filled))) as fresh:  # made while others are written
-        version = delta.change(table, path, ready, fresh, gone)
+    cuts = _cuts(table, staged) if filled is None else [0, staged.staged]  # what is filled in is read from front to back
+    fresh = [_rows(table, staged, verdict.write, now_us, filled, begin, end) for begin, end in pairwise(cuts)]
+    version = delta.change(table, path, ready, fresh, gone)
     rows = (before.rows if before else 0) + verdict.inserted
     content = ((before.content if before else 0) + verdict.gained - verdict.lost) % 2**64
     return Outcome(*outcome_of, TableState(version, rows, content, attributes), refused)
+
+
+def _cuts(table: contract.Table, staged: StagedTable) -> list[int]:
+    """The first rows of the parts that are written at the same time, and the end."""
+    cuts = staged.waiting.cuts(WRITERS, PART_ROWS)
+    for cut in cuts[1:-1] if table.grouped else ():
+        before = [(low, high) for at, low, high in staged.months if at < cut]
+        behind = [(low, high) for at, low, high in staged.months if at >= cut]
+        if before and behind:
+            first = max(min(low for low, _ in part) for part in (before, behind))
+            last = min(max(high for _, high in part) for part in (before, behind))
+            if last - first + 1 > SHARED_MONTHS:
+                return [0, staged.staged]
+    return cuts
 
 
 @dataclass
@@ -103,24 +124,25 @@ def _judged(staged: StagedTable, parts: Iterable[Entries]) -> Verdict:
 
 def _judge(part: Entries, verdict: Verdict) -> None:
     """Judge rows among which are all that share a key with any of them."""
-    keys, alone = np.ascontiguousarray(part["lo"]), np.ones(len(part), bool)
-    ordered = np.sort(keys)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if len(repeated):  # the usual import has none, and needs no more than one quick sort
-        alone = _none_of(repeated, keys)
-    new = part[alone & (part["file"] < 0)]
+    shared = _shared(part)
+    part, rest = (part, part[:0]) if shared is None else (part[~shared], part[shared])
+    new = part if (part["file"] < 0).all() else part[part["file"] < 0]
     verdict.write[new["at"]] = True
     verdict.inserted += len(new)
     verdict.gained += int((new["digest"] & DIGEST_MASK).sum(dtype=np.uint64))
-    rest = part[~alone]
     if len(rest):
         _judge_together(rest, verdict)
 
 
-def _none_of(repeated: Numbers, keys: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which keys are none of the ``repeated``, which are in order."""
+def _shared(part: Entries) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    """Whose ``lo`` another one has, too (rows,); None for nobody's, which is usual and takes no more than one quick sort."""
+    keys = np.ascontiguousarray(part["lo"])
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
+        return None
     places = np.minimum(np.searchsorted(repeated, keys), len(repeated) - 1)
-    found: np.ndarray[Any, np.dtype[np.bool_]] = repeated[places] != keys
+    found: np.ndarray[Any, np.dtype[np.bool_]] = repeated[places] == keys
     return found
 
 
@@ -148,13 +170,12 @@ def _hold(staging: Staging, table: contract.Table, pile: Pile, path: Path, befor
     """Add to the pile the rows that are there; the names of the files that hold them."""
     if before is None:
         return []
-    key = [table[name] for name in table.key]
     wanted = None if pile.spilled else pile.keys()
     files = delta.files(path, before.delta)
     for number, file in enumerate(files):
         start = 0
         for rows in delta.batches(file, [*table.key, "row_digest"], table.schema):
-            hi, lo = digests(rows, key, staging.con)
+            hi, lo = staging.keys.of(table, rows, staging.con)
             held = entries(hi, lo, rows["row_digest"].to_numpy().astype(np.uint64), start, number)
             start += len(held)
             if wanted is not None:  # most rows of a big table are none of those that come in
@@ -193,13 +214,17 @@ def _make_keys(staging: Staging, table: contract.Table, staged: StagedTable) -> 
     staged.pile = Pile(staging.folder / f"{table.name}-made-keys")
     start = 0
     for rows, _ in staged.waiting.batches():
-        hi, lo = digests(rows, [table[name] for name in table.key], staging.con)
+        hi, lo = staging.keys.of(table, rows, staging.con)
         staged.pile.add(entries(hi, lo, rows["_lo"].to_numpy(), start))
         start += rows.num_rows
 
 
 def _number(part: Entries, numbers: np.ndarray[Any, np.dtype[np.int32]]) -> None:
-    """Number the rows that say the same in one file (``digest``) from 0, by arrival."""
+    """Number the rows that say the same in one file (``digest``) from 0, by arrival; ``numbers`` holds zeros before."""
+    shared = _shared(part)
+    if shared is None:
+        return
+    part = part[shared]
     rows = part[np.lexsort((part["at"], part["digest"], part["hi"], part["lo"]))]
     begins = np.ones(len(rows), bool)
     begins[1:] = np.logical_or.reduce([rows[name][1:] != rows[name][:-1] for name in ("lo", "hi", "digest")])
@@ -215,11 +240,17 @@ def _ids(staging: Staging, rows: pa.Table, numbers: np.ndarray[Any, np.dtype[np.
 
 
 def _rows(
-    table: contract.Table, staged: StagedTable, write: np.ndarray[Any, np.dtype[np.bool_]], now_us: int, filled: partial.Merged | None
+    table: contract.Table,
+    staged: StagedTable,
+    write: np.ndarray[Any, np.dtype[np.bool_]],
+    now_us: int,
+    filled: partial.Merged | None,
+    begin: int,
+    end: int,
 ) -> Iterator[pa.Table]:
-    everything, start = bool(write.all()), 0
+    everything, start = bool(write.all()), begin
     instead = None if filled is None else partial.Overlay(filled)
-    for rows, file in staged.waiting.batches():
+    for rows, file in staged.waiting.batches(begin, end):
         stamps = {
             "source": pa.array([staged.files[file][1]]).dictionary_encode().take(pa.array(np.zeros(rows.num_rows, np.int32))),
             "ingested_at": pa.array(np.full(rows.num_rows, now_us)).cast(contract.TIME),

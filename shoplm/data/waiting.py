@@ -129,7 +129,7 @@ class Waiting:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir()
-        self._segments: list[tuple[Path, int]] = []
+        self._segments: list[tuple[Path, int, list[int]]] = []
         self._shape: tuple[pa.Schema, int] | None = None
         self._writer: pa.RecordBatchFileWriter | None = None
 
@@ -139,10 +139,12 @@ class Waiting:
             self.close()
             path = self._folder / f"{len(self._segments):06d}.arrow"
             self._writer = pa.ipc.new_file(str(path), rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
-            self._segments.append((path, file))
+            self._segments.append((path, file, []))
             self._shape = (rows.schema, file)
         assert self._writer is not None
-        self._writer.write_table(rows)
+        for batch in rows.to_batches():
+            self._writer.write_batch(batch)
+            self._segments[-1][2].append(batch.num_rows)
 
     def close(self) -> None:
         """Finish the file being written."""
@@ -153,17 +155,37 @@ class Waiting:
     def remove(self) -> None:
         """Forget all rows and give their place on disk back."""
         self.close()
-        for path, _ in self._segments:
+        for path, *_ in self._segments:
             path.unlink()
         self._segments = []
 
-    def batches(self) -> Iterator[tuple[pa.Table, int]]:
-        """The rows as they were added, with the number of their file."""
+    def cuts(self, parts: int, least: int) -> list[int]:
+        """At which rows to cut them into at most so many parts of about one size, none below ``least`` rows: 0, …, all of them."""
         self.close()
-        for path, file in self._segments:
+        ends = np.cumsum([0, *(count for _, _, counts in self._segments for count in counts)])
+        parts = max(1, min(parts, int(ends[-1]) // least))
+        wanted = np.linspace(0, ends[-1], parts + 1)
+        found: list[int] = np.unique(ends[np.abs(ends[:, None] - wanted).argmin(0)]).tolist()
+        return found
+
+    def batches(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[pa.Table, int]]:
+        """The rows as they were added, with the number of their file.
+
+        Args:
+            start: the first row, one of those that ``cuts`` gave.
+            stop: the row before which to end, too; None for all.
+        """
+        self.close()
+        row = 0
+        for path, file, counts in self._segments:
+            here, row = row, row + sum(counts)
+            if row <= start or (stop is not None and here >= stop):
+                continue
             with pa.OSFile(str(path)) as opened, pa.ipc.open_file(opened) as reader:
-                for number in range(reader.num_record_batches):
-                    yield pa.Table.from_batches([reader.get_batch(number)]), file
+                for number, count in enumerate(counts):
+                    if here >= start and (stop is None or here < stop):
+                        yield pa.Table.from_batches([reader.get_batch(number)]), file
+                    here += count
 
 
 class Pile:

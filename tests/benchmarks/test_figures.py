@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed; plain `pytest` d
 
 from benchmarks.__main__ import names  # noqa: E402
 from benchmarks.finetune import best, reached  # noqa: E402
-from benchmarks.ingest import SIDES, write  # noqa: E402
+from benchmarks.ingest import SIDES, _too_large, write  # noqa: E402
 from benchmarks.side_by_side import (  # noqa: E402
     REQUIRED,
     Parts,
@@ -196,3 +196,9 @@ def test_every_side_of_ingest_takes_and_sets_aside_the_same_rows(side, tmp_path)
     faulty = write(700, file, seed=3)
     assert faulty > 0
     assert SIDES[side](file, tmp_path) == (700 - faulty, faulty)
+
+
+def test_a_peer_that_would_not_fit_is_left_out_and_said_so():
+    assert _too_large("ours", 10**12) == ""
+    assert _too_large("polars", 1_000) == ""
+    assert "530000 GB of memory" in _too_large("polars", 10**12)

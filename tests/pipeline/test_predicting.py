@@ -75,9 +75,9 @@ def test_columns_of_any_type_are_kept(trained, tmp_path):
 
 
 def test_objects_whose_keys_change_far_down_the_file_keep_all_keys(trained, tmp_path, monkeypatch):
-    from shoplm.data.importers import table
+    from shoplm.data.importers import _jsonl
 
-    monkeypatch.setattr(table, "ROWS", 3)
+    monkeypatch.setattr(_jsonl, "BLOCK_BYTES", 60)
     lines = [{"text": f"a {i}", "x": i} for i in range(4)] + [{"text": "b", "x": "word", "late": True}, {"late": False}]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -1,20 +1,18 @@
 """What a file says of one thing in several places, as one row: later words win, and what they leave out stays.
 
-Formats such as Segment speak of a shopper call by call. The words wait in a DuckDB file of their own until the file
-ends and are then merged in the order of their times, so memory does not grow with the shoppers.
+Formats such as Segment speak of a shopper call by call. The words wait (``_aside``) until the file ends and
+are then merged in the order of their times, so memory does not grow with the shoppers.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
+from shoplm.data.importers._aside import Aside
 from shoplm.data.importers._lines import ROWS
 from shoplm.data.importers._rows import Row
 
@@ -24,16 +22,13 @@ class Latest:
 
     def __init__(self, table: str, key: str) -> None:
         self.table, self.key = table, key
-        self._con: duckdb.DuckDBPyConnection | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._aside = Aside({"key": "VARCHAR", "said_at": "TIMESTAMPTZ", "line": "BIGINT", "body": "VARCHAR"})
 
     def __enter__(self) -> Latest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._con is not None and self._folder is not None:
-            self._con.close()
-            self._folder.cleanup()
+        self._aside.__exit__()
 
     def add(self, rows: Sequence[Row], lines: Sequence[int], times: Sequence[str | None]) -> None:
         """Keep rows for later; each has a key and was said at its time (RFC 3339; None is before all times)."""
@@ -41,25 +36,11 @@ class Latest:
             return
         bodies = [json.dumps([dict(row.values), dict(row.more)]) for row in rows]
         keys = [str(row.values[self.key]).strip() for row in rows]
-        said = pa.table(
-            [pa.array(keys, pa.string()), pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())],
-            ["key", "said_at", "line", "body"],
-        )
-        if self._con is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="shoplm-")
-            folder = Path(self._folder.name)
-            self._con = duckdb.connect(
-                str(folder / "said.duckdb"), config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
-            )
-            self._con.execute("CREATE TABLE said (key VARCHAR, said_at TIMESTAMPTZ, line BIGINT, body VARCHAR)")
-        self._con.register("_said", said)
-        self._con.execute("INSERT INTO said SELECT key, TRY_CAST(said_at AS TIMESTAMPTZ), line, body FROM _said")
-        self._con.unregister("_said")
+        columns = [pa.array(keys, pa.string()), pa.array(times, pa.string()), pa.array(lines, pa.int64()), pa.array(bodies, pa.string())]
+        self._aside.put(pa.table(columns, ["key", "said_at", "line", "body"]))
 
     def merged(self) -> Iterator[tuple[list[Row], list[int]]]:
         """The rows, one for each key, with the line on which the last word was said."""
-        if self._con is None:
-            return
         rows: list[Row] = []
         lines: list[int] = []
         key: str | None = None
@@ -67,7 +48,7 @@ class Latest:
         more: dict[str, Any] = {}
         line = 0
         query = "SELECT key, line, body FROM said ORDER BY key, said_at NULLS FIRST, line"
-        for batch in self._con.sql(query).to_arrow_reader(ROWS):
+        for batch in self._aside.ask(query):
             for next_key, next_line, body in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
                 if next_key != key:
                     if key is not None:

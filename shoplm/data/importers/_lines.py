@@ -119,6 +119,54 @@ class Block:
     numbers: np.ndarray[Any, np.dtype[np.int64]]
 
 
+@dataclass(frozen=True)
+class Bytes:
+    """Whole lines of a file as they stand, the last one with its end or without.
+
+    Attributes:
+        letters: (bytes,) uint8.
+        ends: (lines,) where the line feeds stand.
+        offset: of the first byte in the file.
+        last: does the file end here?
+    """
+
+    letters: np.ndarray[Any, np.dtype[np.uint8]]
+    ends: np.ndarray[Any, np.dtype[np.int64]]
+    offset: int
+    last: bool
+
+
+def byte_blocks(file: Path, start: int, size: int, longest: int) -> Iterator[Bytes]:
+    """Whole lines in blocks of about ``size`` bytes; of a line that is longer than ``longest`` only its begin comes, as the last block.
+
+    Args:
+        file: any bytes.
+        start: the byte to begin at.
+        size: bytes that are read at a time.
+        longest: bytes of a line.
+    """
+    with file.open("rb", buffering=0) as raw:
+        raw.seek(start)
+        rest, ended = np.empty(0, np.uint8), False
+        while not ended:
+            # NumPy asks for large pages: with bytes, the system would be busier with giving out memory than we with reading
+            letters = np.empty(len(rest) + size, np.uint8)
+            letters[: len(rest)] = rest
+            filled = len(rest)
+            while filled < len(letters) and (got := raw.readinto(letters[filled:].data)):
+                filled += got
+            ended = filled < len(letters)
+            ends = np.flatnonzero(letters[:filled] == 10)
+            cut = filled if ended else (int(ends[-1]) + 1 if len(ends) else 0)
+            rest = letters[cut:filled]
+            if cut:
+                yield Bytes(letters[:cut], ends, start, ended)
+                start += cut
+            if len(rest) > longest:
+                yield Bytes(rest, np.empty(0, np.int64), start, False)
+                return
+
+
 def line_blocks(file: Path, size: int) -> Iterator[Block]:
     """The lines of a UTF-8 text in blocks of about ``size`` bytes, never one by one.
 
@@ -126,40 +174,40 @@ def line_blocks(file: Path, size: int) -> Iterator[Block]:
         DataError: a byte is not of UTF-8, or a line is longer than four times ``CHARACTERS``.
     """
     with file.open("rb") as raw:
-        number, rest, offset = 1, b"", 0
-        if raw.read(3) != codecs.BOM_UTF8:
-            raw.seek(0)
-        offset = raw.tell()
-        while True:
-            new = raw.read(size)
-            block = rest + new
-            cut = block.rfind(b"\n") + 1 if new else len(block)
-            whole, rest = block[:cut], block[cut:]
-            try:
-                whole.decode()
-            except UnicodeDecodeError as error:
-                where = f"{file}, line {number + whole.count(10, 0, error.start)}, byte {offset + error.start}"
-                what = f"0x{whole[error.start]:02x} is not UTF-8"
-                raise DataError(f"{where}: {what}; save the file as UTF-8 (for example: iconv -f WINDOWS-1252 -t UTF-8)") from None
-            if whole:
-                yield _block(whole, number)
-            number += whole.count(10)
-            offset += len(whole)
-            if not new:
-                return
-            if len(rest) > CHARACTERS * 4:
-                raise DataError(f"{file}, line {number}: is longer than {CHARACTERS * 4} characters; is this a text with lines?")
+        marked = raw.read(3) == codecs.BOM_UTF8
+    number = 1
+    for part in byte_blocks(file, 3 if marked else 0, size, CHARACTERS * 4):
+        if not part.last and not len(part.ends):
+            raise DataError(f"{file}, line {number}: is longer than {CHARACTERS * 4} characters; is this a text with lines?")
+        try:
+            if not is_utf8(part.letters):
+                part.letters.tobytes().decode()
+        except UnicodeDecodeError as error:
+            where = f"{file}, line {number + int((part.letters[: error.start] == 10).sum())}, byte {part.offset + error.start}"
+            what = f"0x{part.letters[error.start]:02x} is not UTF-8"
+            raise DataError(f"{where}: {what}; save the file as UTF-8 (for example: iconv -f WINDOWS-1252 -t UTF-8)") from None
+        yield _block(part, number)
+        number += len(part.ends)
 
 
-def _block(whole: bytes, number: int) -> Block:
-    if not whole.endswith(b"\n"):
-        whole += b"\n"
-    ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == 10)
+def is_utf8(letters: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
+    """Asked without making a text of it."""
+    try:
+        pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(letters)], np.int32)), pa.py_buffer(letters)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _block(part: Bytes, number: int) -> Block:
+    letters, ends = part.letters, part.ends
+    if letters[-1] != 10:
+        letters, ends = np.append(letters, np.uint8(10)), np.append(ends, len(letters))
     # a line keeps its "\n", which is space to JSON: so one buffer of offsets serves for begins and ends
     offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
-    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(whole))
+    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(letters))
     numbers = np.arange(number, number + len(ends), dtype=np.int64)
-    first = np.frombuffer(whole, np.uint8)[offsets[:-1]]
+    first = letters[offsets[:-1]]
     if not ((first <= 0x20) | (first >= 0x7F)).any():  # each begins with a letter of ASCII, so none is blank
         return Block(lines, numbers)
     filled = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False))

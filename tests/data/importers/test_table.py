@@ -7,13 +7,15 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shoplm.data.importers import importer, names, table
+from shoplm.data.importers import _csv, _jsonl, importer, names, table
+from shoplm.data.importers._lines import line_blocks
 from shoplm.data.importers.table import read
 from shoplm.data.ingest import ImportReport
 from shoplm.data.shop import Shop
@@ -229,15 +231,54 @@ CSV_CELLS = st.text(alphabet='ab,;" \n\r\té\0', max_size=6)
 )
 def test_a_block_that_is_read_fast_says_what_python_s_own_reader_says(body, end):
     block = (body + end).encode()
-    rows = table._fast_block(block, ["x", "y"], ",")
+    letters = np.frombuffer(block, np.uint8)
+    rows = _csv._fast_block(letters, np.flatnonzero(letters == 10), ["x", "y"], ",") if block else None
     if rows is not None:
         told = [tuple(row) for row in csv.reader(io.StringIO(block.decode(), newline=""))]
         assert list(zip(*(rows[name].to_pylist() for name in ("x", "y")), strict=True)) == told
 
 
+JSON_CELLS = st.sampled_from(
+    ["1", "2", "-0", "2.5", "3.0", "1e3", "9007199254740993", "12345678901234567890", "NaN", "Infinity", "1e999", "true", "null", '"x"', '""', '"é"',
+     '"2024-01-01"', '"2024-01-01T00:00:00Z"', '"\\ud800"', '"\\u0041"', "[]", '["a"]', '["2024-01-01"]', "[null]", "[1]", "[[]]", "{}", "01", '"a{b"']
+)  # fmt: skip
+JSON_LINES = st.one_of(
+    st.lists(st.tuples(st.sampled_from(["x", "y", "z", "x "]), JSON_CELLS), max_size=3).map(
+        lambda pairs: "{" + ", ".join(f'"{key}": {value}' for key, value in pairs) + "}"
+    ),
+    st.sampled_from(["", " ", "{", "}", '{"x": 1}{"x": 2}', '{"x":', "1}", "[]", ' {"x": 1}', '{"x": 1}\r', '{"x": 1},', '{"x": "\t"}']),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(lines=st.lists(JSON_LINES, min_size=1, max_size=4), end=st.sampled_from(["", "\n"]), mark=st.booleans())
+def test_a_block_of_json_that_is_read_fast_says_what_python_s_own_reader_says(lines, end, mark):
+    with tempfile.TemporaryDirectory() as folder:
+        file = put(Path(folder), "x.jsonl", ("\ufeff" if mark else "") + "\n".join(lines) + end)
+        for block in line_blocks(file, 1_000):
+            rows = _jsonl._plain_block(block)
+            if rows is not None:
+                told = _jsonl._json_chunk(file, "events", block.text.to_pylist(), block.numbers.tolist())
+                assert not told.faults
+                assert all(not field.metadata for field in told.rows.schema)
+                assert rows.schema.equals(told.rows.schema)
+                assert rows.to_pylist() == told.rows.to_pylist()
+
+
+def test_plain_blocks_of_json_are_read_fast_and_deep_ones_never_reach_arrow(tmp_path):
+    plain = put(tmp_path, "x.jsonl", '{"a": 1, "b": "2024-01-01", "c": [], "d": null}\n{"a": 2.5, "c": ["x"]}\r\n')
+    (block,) = line_blocks(plain, 1_000)
+    rows = _jsonl._plain_block(block)
+    assert rows.schema.equals(pa.schema({"a": pa.float64(), "b": pa.string(), "c": pa.list_(pa.string()), "d": pa.null()}))
+    assert rows["a"].to_pylist() == [1.0, 2.5]
+    for deep in ("[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000):
+        (block,) = line_blocks(put(tmp_path, "deep.jsonl", f'{{"a": {deep}}}'), 10_000_000)
+        assert _jsonl._plain_block(block) is None  # Arrow's reader would end the process
+
+
 @pytest.mark.parametrize("fault", ["r9,i,5\n", "\n", "r9,i,5,x,y\n", 'r9,i,5,"two\nlines"\n', "r9,i,9,x\n"])
 def test_lines_are_counted_across_blocks_that_are_read_in_different_ways(tmp_path, shop, monkeypatch, fault):
-    monkeypatch.setattr(table, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(_csv, "BLOCK_BYTES", 40)
     good = "".join(f"r{i},i{i},5,fine {i}\n" for i in range(10, 30))
     file = put(tmp_path, "reviews.csv", HEAD + good + fault + good.replace("r", "q") + "bad,,5,x\n")
     report = shop.import_files(file)
@@ -254,6 +295,18 @@ def test_a_cell_of_a_million_characters_is_kept_and_a_longer_one_put_aside(tmp_p
     report = shop.import_files(put(tmp_path, "reviews.csv", content))
     assert (report.inserted, report.quarantined) == (2, 1)
     assert "line 3: column `body` is too long" in str(report)
+
+
+def test_a_parquet_file_is_not_held_while_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "CHUNK_ROWS", 16_384)
+    file = tmp_path / "events.parquet"
+    random = np.random.default_rng(0)
+    pq.write_table(pa.table({"price": random.random(64 * 16_384)}), file, row_group_size=16_384)
+    before, most = pa.total_allocated_bytes(), 0
+    for chunk in read([file]):
+        del chunk
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < file.stat().st_size / 4
 
 
 def test_values_that_cannot_be_read_cost_their_row_and_no_other(tmp_path, shop):

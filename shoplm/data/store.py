@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from shoplm.data import contract, database, records
+from shoplm.data.arriving import Lane
 from shoplm.data.database import AUDIT, IDS, LEASES, PATCHES, QUESTIONS, ROWS
 from shoplm.data.records import Entry, Record
 from shoplm.errors import DataError, ResourceError, ShopLMError
@@ -89,11 +90,13 @@ class Patch:
     sale_price: records.Amount | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     entries: Sequence[Entry]
     stored: Stored | None = None
     error: Exception | None = None
+    leads: bool = False
+    woken: threading.Event = field(default_factory=threading.Event)
 
 
 class Store:
@@ -113,11 +116,15 @@ class Store:
         self.engine = database.connect(database.address(Path(shop), url))
         self.clock = clock
         self._insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
+        self._lane = Lane(self.engine)
         self._waiting: list[_Job] = []
-        self._queue, self._turn = threading.Lock(), threading.Lock()
+        self._queue, self._led, self._turn = threading.Lock(), False, threading.Lock()
+        self._last_group, self._last_seconds = 1, 0.0
 
     def close(self) -> None:
         """Let go of the database."""
+        with self._turn:
+            self._lane.close()
         self.engine.dispose()
 
     def put(self, *given: Record) -> Stored:
@@ -134,37 +141,62 @@ class Store:
             return Stored(0, 0)
         with self._queue:
             self._waiting.append(job)
-        with self._turn:
-            while job.stored is None and job.error is None:  # else the writer before us took it along
+            job.leads, self._led = not self._led, True
+        try:
+            if not job.leads:
+                job.woken.wait()  # on its own event: who waits for a lock may see it go to the same writer again and again
+            if job.leads:
                 self._write_group()
+        finally:
+            with self._queue:
+                if job in self._waiting:  # interrupted
+                    self._waiting.remove(job)
+                if job.leads:
+                    self._hand_on()
         if job.error is not None:
             raise job.error
         assert job.stored is not None
         return job.stored
 
+    def _hand_on(self) -> None:
+        """The next writer that waits leads; the queue's lock is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].woken.set()
+
     def _write_group(self) -> None:
+        if len(self._waiting) < self._last_group:  # those just answered are about to come again: one sync for them all
+            time.sleep(min(self._last_seconds / 8, 0.001))
         with self._queue:
             count = size = 0
             while count < len(self._waiting) and size < GROUP:
                 size += len(self._waiting[count].entries)
                 count += 1
             jobs, self._waiting = self._waiting[:count], self._waiting[count:]
+        begin = time.perf_counter()
         verdicts: Sequence[Stored | ShopLMError]
         try:
-            verdicts = self._retried(jobs)
+            with self._turn:
+                verdicts = self._retried(jobs)
         except ResourceError as error:
             verdicts = [error] * len(jobs)
         except BaseException as error:
-            for job in jobs:
-                job.error = ResourceError(f"live store: the writer was ended ({error!r}); send again under the same ids")
+            verdicts = [ResourceError(f"live store: the writer was ended ({error!r}); send again under the same ids")] * len(jobs)
             raise
-        for job, verdict in zip(jobs, verdicts, strict=True):  # only now: a verdict before the commit would be a lie
-            if isinstance(verdict, Stored):
-                job.stored = verdict
-            else:
-                job.error = verdict
+        finally:  # only now: a verdict before the commit would be a lie
+            self._last_group, self._last_seconds = count, time.perf_counter() - begin
+            for job, verdict in zip(jobs, verdicts, strict=True):
+                if isinstance(verdict, Stored):
+                    job.stored = verdict
+                else:
+                    job.error = verdict
+                job.woken.set()
 
     def _retried(self, jobs: Sequence[_Job]) -> list[Stored | DataError]:
+        entries = [entry for job in jobs for entry in job.entries]
+        if len({entry.name for entry in entries}) == len(entries) and self._lane.put(entries, self.clock()):
+            return [Stored(len(job.entries), 0) for job in jobs]
         while True:
             with contextlib.suppress(_TakenMeanwhileError), database.transaction(self.engine) as con:
                 return [self._write(con, job.entries) for job in jobs]

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from shoplm.data import contract, database, records
+from shoplm.data import contract, database, forget, records
 from shoplm.data.arriving import Lane
 from shoplm.data.database import AUDIT, IDS, LEASES, PATCHES, QUESTIONS, ROWS
 from shoplm.data.records import Entry, Record
@@ -388,56 +388,36 @@ class Store:
             )
             return done.first() is not None
 
-    def erase(self, ids: Iterable[str]) -> int:
+    def texts(self, ids: Iterable[str]) -> tuple[int, list[str]]:
+        """How many rows speak of these shoppers, devices and conversations, and what they wrote in chats."""
+        with database.reading(self.engine) as con:
+            return forget.texts(con, sorted(set(ids)))
+
+    def others(self, ids: Iterable[str]) -> Iterator[list[str]]:
+        """The JSON of everybody else's rows, some at a time."""
+        with database.reading(self.engine) as con:
+            yield from forget.others(con, sorted(set(ids)))
+
+    def erase(self, ids: Iterable[str], subjects: Iterable[str] = ()) -> int:
         """Remove everything about people, also from the file's free space; returns how many rows went.
 
-        Rows whose user, device or conversation is one of ``ids`` go, and whole conversations in which such a user speaks.
+        Rows whose user, device or conversation is one of ``ids`` go, and whole conversations in which such a user speaks;
+        so do labels, questions and audit lines that speak of them, of ``subjects`` (keys of rows of theirs) or name an id.
         Digests of record ids stay (they name nobody), so that a late retry does not bring a person back. In PostgreSQL
         the tables are rewritten; its own write-ahead log and backups are its keeper's to rotate.
 
         Raises:
             ResourceError: the database failed, or another process keeps it from being wiped; do it again.
         """
-        wanted = sorted(set(ids))
-        gone = 0
         with self.alone("drain", f"erase {uuid.uuid4().hex}", wait_seconds=2 * LEASE_SECONDS):
             with database.transaction(self.engine) as con:
-                for start in range(0, len(wanted), _MANY):
-                    gone += _erase(con, wanted[start : start + _MANY])
-            self._wipe()
+                gone = forget.people(con, sorted(set(ids)), sorted(set(subjects)))
+            forget.wipe(self.engine)
         return gone
-
-    def _wipe(self) -> None:
-        if self.engine.dialect.name == "postgresql":
-            with database.said(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
-                for table in (ROWS, QUESTIONS, AUDIT):
-                    con.exec_driver_sql(f"VACUUM FULL {table.name}")
-            return
-        deadline = time.monotonic() + database.WAIT_SECONDS
-        with database.said(self.engine), contextlib.closing(self.engine.raw_connection()) as raw:
-            cursor = raw.cursor()
-            cursor.execute("VACUUM")
-            while cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > deadline:
-                    raise ResourceError(
-                        "live store: erased, but another process keeps reading and the old pages cannot be wiped; erase again"
-                    )
-                time.sleep(0.02)
 
 
 class _TakenMeanwhileError(Exception):
     """Another writer stored one of our ids between our look and our write; look again."""
-
-
-def _erase(con: Connection, ids: Sequence[str]) -> int:
-    theirs = sa.select(ROWS.c.conversation_id).where(ROWS.c.user_id.in_(ids), ROWS.c.conversation_id.is_not(None))
-    conditions = (
-        sa.delete(ROWS).where(sa.or_(ROWS.c.conversation_id.in_(ids), ROWS.c.conversation_id.in_(theirs))),
-        sa.delete(ROWS).where(sa.or_(ROWS.c.user_id.in_(ids), ROWS.c.pseudo_id.in_(ids))),
-        sa.delete(QUESTIONS).where(sa.or_(QUESTIONS.c.user_id.in_(ids), QUESTIONS.c.subject.in_(ids))),
-        sa.delete(AUDIT).where(sa.or_(AUDIT.c.who.in_(ids), AUDIT.c.subject.in_(ids))),
-    )
-    return sum(con.execute(condition).rowcount for condition in conditions)
 
 
 def _texts(record: Question | Audit) -> dict[str, Any]:

@@ -22,11 +22,13 @@ from shoplm.errors import DataError, ResourceError
 FILE = "store.sqlite3"
 URL_FILE = "store.url"
 URL_NAME = "SHOPLM_STORE_URL"
-HEAD = "0001"
+HEAD = "0002"
 """The newest Alembic revision."""
 VERSION_TABLE = "store_version"
 WAIT_SECONDS = 30
 """How long one writer waits for another."""
+LOG_PAGES = 4_000
+"""Pages of 4 KiB in SQLite's log before they are copied into the file, for which one writer waits."""
 _LOCK = 0x5_40B_1A3E
 """PostgreSQL's number for "somebody is bringing the tables up to date"."""
 
@@ -139,7 +141,7 @@ def said(engine: Engine) -> Iterator[None]:
     """What goes wrong in the database, said in one line, without passwords."""
     try:
         yield
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error) as error:
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, engine.dialect.loaded_dbapi.Error) as error:
         words = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
         raise ResourceError(
             f"live store {engine.url.render_as_string(hide_password=True)}: the database failed ({words}); "
@@ -149,7 +151,14 @@ def said(engine: Engine) -> Iterator[None]:
 
 def _careful_sqlite(con: Any, _: object) -> None:
     con.isolation_level = None  # we say BEGIN ourselves: Python's own would start to write too late and be refused
-    for pragma in (f"busy_timeout={WAIT_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+    for pragma in (
+        f"busy_timeout={WAIT_SECONDS * 1000}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "temp_store=MEMORY",
+        f"wal_autocheckpoint={LOG_PAGES}",
+    ):
         con.execute(f"PRAGMA {pragma}").fetchall()
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,8 +43,16 @@ PIECES = 240
 class Live(Protocol):
     """A store of what is written one by one, such as ``data.store``."""
 
-    def erase(self, ids: Sequence[str]) -> int:
-        """Remove everything about these shoppers, devices and conversations; how many rows that were."""
+    def texts(self, ids: Sequence[str]) -> tuple[int, list[str]]:
+        """How many rows speak of these shoppers, devices and conversations, and what they wrote."""
+        ...
+
+    def others(self, ids: Sequence[str]) -> Iterable[list[str]]:
+        """What everybody else's rows say, some at a time."""
+        ...
+
+    def erase(self, ids: Sequence[str], subjects: Sequence[str]) -> int:
+        """Remove everything about these shoppers, devices and conversations and what speaks of ``subjects``; how many rows that were."""
         ...
 
 
@@ -146,11 +154,11 @@ class Proof:
         return "\n".join([*lines, f"proof: {self.path}"])
 
 
-def plan(shop: Shop, user: str, also: Sequence[Path] = ()) -> Plan:
+def plan(shop: Shop, user: str, also: Sequence[Path] = (), live: Live | None = None) -> Plan:
     """Find out what an erasure has to do; changes nothing.
 
     Raises:
-        DataError: the shop, in all its versions and its quarantine, knows nothing of ``user``.
+        DataError: the shop, in all its versions, its quarantine and its live store, knows nothing of ``user``.
     """
     view = shop.view()
     who = persons.person(view, user)
@@ -162,13 +170,19 @@ def plan(shop: Shop, user: str, also: Sequence[Path] = ()) -> Plan:
             for name in contract.TABLES
             if view.has(name) and (where := who.condition(name))
         }
-        pieces, shared = _pieces(everything, old_claims)
+        live_rows, said = (0, []) if live is None else live.texts((*who.ids, *_talks(old_claims)))
+        pieces, shared = _pieces(everything, old_claims, said)
+        if live is not None and pieces:
+            spoken = _spoken(live.others((*who.ids, *_talks(old_claims))), pieces)
+            pieces, shared = tuple(piece for piece in pieces if piece not in spoken), shared + len(spoken)
         kept = Plan(
             user, who.ids, who.claims, old_claims, pieces, shared, {name: n for name, n in counts.items() if n}, os.urandom(16).hex(),
             datetime.now(UTC).isoformat(timespec="seconds"), tuple(shop.manifest(number).data_version for number in shop.versions()), tuple(str(folder) for folder in also),
         )  # fmt: skip
-        nowhere = not kept.rows and not any(
-            everything.holding(name, where) for name, claims in old_claims.items() if (where := persons.condition(claims))
+        nowhere = (
+            not kept.rows
+            and not live_rows
+            and not any(everything.holding(name, where) for name, claims in old_claims.items() if (where := persons.condition(claims)))
         )
     finally:
         everything.close()
@@ -206,14 +220,16 @@ def carry_out(shop: Shop, what: Plan, live: Live | None = None) -> Proof:
     Raises:
         ResourceError: disk or memory ran out, a place cannot be written, or another writer held the shop too long; call it again.
     """
+    # the live store first: what moves into the shop after that holds nothing of theirs
+    live_rows = _erase_live(live, what.ids, [what.claims, what.old_claims])
     now = persons.person(shop.view(), what.user)  # rows that came in since the plan was made are theirs, too
     ids = tuple(dict.fromkeys((*what.ids, *now.ids)))
+    if set(ids) != set(what.ids) or not set(_talks(now.claims)) <= {*_talks(what.claims), *_talks(what.old_claims)}:
+        live_rows += _erase_live(live, ids, [now.claims])
     there = {name for name, state in shop.manifest().tables.items() if state.rows}
     shop.delete_rows({name: where for name, where in _where([what.claims, now.claims]).items() if name in there}, physically=True)
     readable = set(shop.versions())
     unreadable = tuple(name for name in what.versions if int(name.partition("-")[0].removeprefix("v")) not in readable)
-    talks = {talk for claims in (now.claims, what.old_claims) for talk in claims.get("chats", {}).get("conversation_id", ())}
-    live_rows = live.erase((*ids, *sorted(talks))) if live is not None else 0
     kept = replace(what, ids=ids)
     try:
         removed = [str(shop.path / name) for name in MADE_AGAIN if (shop.path / name).exists()]
@@ -223,11 +239,39 @@ def carry_out(shop: Shop, what: Plan, live: Live | None = None) -> Proof:
         own = [path for path in shop.path.iterdir() if path.name not in (TABLES, FOLDER, QUARANTINE, PROOFS)]
         lines, gone = clean(own, kept.traces)
         outside, more = clean([Path(folder) for folder in kept.also], kept.traces)
-        return _prove(shop, kept, live_rows, (quarantined, lines + outside), [*removed, *faulty, *gone, *more], unreadable)
+        left = () if live is None else _left(live, kept.traces)
+        return _prove(shop, kept, live_rows, (quarantined, lines + outside), [*removed, *faulty, *gone, *more], unreadable, left)
     except OSError as error:
         raise ResourceError(
             f"{shop.path}: cannot be cleaned ({error.strerror or error}); mend it and give the same command again"
         ) from None
+
+
+def _talks(claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    return claims.get("chats", {}).get("conversation_id", ())
+
+
+def _erase_live(live: Live | None, ids: Sequence[str], all_claims: Sequence[Mapping[str, Mapping[str, tuple[str, ...]]]]) -> int:
+    talks = sorted({talk for claims in all_claims for talk in _talks(claims)})
+    subjects = sorted({subject for claims in all_claims for subject in claims.get("labels", {}).get("subject", ())})
+    return live.erase((*ids, *talks), subjects) if live is not None else 0
+
+
+def _spoken(others: Iterable[list[str]], pieces: Sequence[str]) -> set[str]:
+    """The pieces that other people's live rows hold, too."""
+    found: set[str] = set()
+    whole = Traces((), tuple(pieces))
+    for bodies in others:
+        holding = [body for body, holds in zip(bodies, whole.in_texts(bodies), strict=True) if holds]
+        if holding:
+            found |= {piece for piece in pieces if piece not in found and any(Traces((), (piece,)).in_texts(holding))}
+    return found
+
+
+def _left(live: Live, sought: Traces) -> tuple[str, ...]:
+    """Where in the live store, which may be no file of ours, a trace still stands."""
+    held = live.texts(sought.ids)[0] > 0 or any(any(sought.in_texts(bodies)) for bodies in live.others(()))
+    return ("live store (table rows)",) if held else ()
 
 
 def clean(places: Sequence[Path], sought: Traces) -> tuple[int, list[str]]:
@@ -270,9 +314,14 @@ def _of_a_bundle(file: Path) -> bool:
     return False
 
 
-def _pieces(everything: Everything, claims: Mapping[str, Mapping[str, tuple[str, ...]]]) -> tuple[tuple[str, ...], int]:
-    """What their e-mails, numbers and texts are known by; how many of these stand in other people's rows as well."""
+def _pieces(
+    everything: Everything, claims: Mapping[str, Mapping[str, tuple[str, ...]]], said: Sequence[str]
+) -> tuple[tuple[str, ...], int]:
+    """What their e-mails, numbers and texts are known by, ``said`` included; how many of these stand in other people's rows as well."""
     sought: dict[str, None] = {}
+    for text in said:
+        sought |= dict.fromkeys(text[one.start : one.stop] for one in find(text) if one.kind in ("EMAIL", "PHONE", "CARD", "IBAN", "ID"))
+        sought |= dict.fromkeys(piece for piece in pieces_of(text) if piece)
     for name, columns in TEXTS.items():
         where = persons.condition(claims.get(name, {}))
         if where and everything.has(name):
@@ -329,10 +378,12 @@ def _where(all_claims: Sequence[Mapping[str, Mapping[str, tuple[str, ...]]]]) ->
     return {name: " OR ".join(dict.fromkeys(conditions)) for name, conditions in found.items()}
 
 
-def _prove(shop: Shop, what: Plan, live_rows: int, lines: tuple[int, int], removed: Sequence[str], unreadable: tuple[str, ...]) -> Proof:
+def _prove(
+    shop: Shop, what: Plan, live_rows: int, lines: tuple[int, int], removed: Sequence[str], unreadable: tuple[str, ...], left: Sequence[str]
+) -> Proof:
     intent = _intent(shop, what)
     files = [file for file in traces.files_under(shop.path, *map(Path, what.also)) if file != intent]
-    found = traces.search(files, what.traces)
+    found = [*left, *traces.search(files, what.traces)]
     found += [str(file) for file in files if what.traces.in_text(file.name) and str(file) not in found]
     place = shop.path / PROOFS / f"{what.begun[:19].replace(':', '').replace('-', '')}-{what.digest[:8]}.json"
     proof = Proof(

@@ -15,7 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoplm.data.order import Int64, count_before, micros, runs
+from shoplm.data.order import Int64, count_before, micros, numbers, runs
+
+TOGETHER = 8_192
+"""Moments whose last acts are put side by side at once: what is put aside for it stays in the processor's caches."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,19 @@ class Histories:
 
     def codes(self, column: str, last: int) -> tuple[np.ndarray[Any, np.dtype[np.int32]], pa.Array]:
         """(moments, last) int32, ``column`` of the last acts as codes, -1 where there are fewer (in front); and the words."""
+        count = len(self.stop)
         if not self.acts.num_rows:
-            return np.full((len(self.stop), last), -1, np.int32), pa.array([], pa.string())
+            return np.full((count, last), -1, np.int32), pa.array([], pa.string())
         encoded = self.acts[column].combine_chunks().dictionary_encode()
-        values = np.asarray(pc.fill_null(encoded.indices, -1), np.int32)
+        values = numbers(encoded.indices, -1).astype(np.int32)
         padded = np.concatenate([values, np.full(1, -1, np.int32)])
-        at = self.stop[:, None] - np.arange(last, 0, -1)
-        return padded[np.where(at >= self.start[:, None], at, len(values))], encoded.dictionary
+        back, found = np.arange(last, 0, -1), np.empty((count, last), np.int32)
+        for begin in range(0, count, TOGETHER):
+            some = slice(begin, begin + TOGETHER)
+            at = self.stop[some, None] - back
+            np.copyto(at, len(values), where=at < self.start[some, None])
+            padded.take(at, out=found[some], mode="clip")  # "raise" would copy `out`
+        return found, encoded.dictionary
 
 
 def histories(acts: Iterable[pa.Table], moments: Iterable[pa.Table], last: int, rows: int = 500_000) -> Iterator[Histories]:
@@ -77,16 +86,15 @@ def histories(acts: Iterable[pa.Table], moments: Iterable[pa.Table], last: int, 
             continue
         known = pa.concat_tables(parts).combine_chunks()
         owners, begin = _sorted_runs(known["user_id"], "acts")
-        who_of = np.asarray(pc.fill_null(pc.index_in(users, value_set=owners), -1), np.int64)
+        who_of = numbers(pc.index_in(users, value_set=owners), -1)
         who = np.repeat(who_of, np.diff(first))
-        times_us = np.asarray(micros(known["event_time"]), np.int64)
-        stop = count_before(np.repeat(np.arange(len(owners)), np.diff(begin)), times_us, who, np.asarray(asked["at_us"], np.int64))
+        times_us = numbers(micros(known["event_time"]))
+        stop = count_before(np.repeat(np.arange(len(owners)), np.diff(begin)), times_us, who, numbers(asked["at_us"]))
         start = np.maximum(begin[np.maximum(who, 0)] if len(owners) else np.zeros(len(who), np.int64), stop - last)
         start[who < 0] = stop[who < 0] = 0
         yield Histories(asked, known, start, stop)
         # the last shopper may go on in the next piece of moments; all before are done with
-        keep = np.asarray(pc.greater_equal(owners, newest), bool)
-        held = known.slice(int(begin[int(keep.argmax())])) if keep.any() else known.slice(0, 0)
+        held = known.filter(pc.greater_equal(known["user_id"], users[-1]))  # a copy: a slice would keep the whole piece in memory
 
 
 def _pieces(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

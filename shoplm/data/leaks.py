@@ -1,7 +1,8 @@
 """Leaks by name: columns that give the answer away, and texts that stand on both sides of a split.
 
 A column is suspect when it alone says the target nearly always on rows that it did not learn from, when it is a
-copy or a recoding of the target, or when it holds times after the row's own. Columns that the contract calls known
+copy or a recoding of the target, when it holds times after the row's own, or when it holds only since such a time (a
+status of the day of the export beside the day of the order). Columns that the contract calls known
 ``later`` are no news: ``context.as_of`` never shows them.
 """
 
@@ -42,6 +43,7 @@ class Leak:
         by_chance: rows told rightly by always saying the commonest.
         rows: rows looked at.
         target: what it gives away.
+        since: the column that says since when it holds, where that is what is later.
     """
 
     column: str
@@ -50,8 +52,11 @@ class Leak:
     by_chance: float
     rows: int
     target: str
+    since: str = ""
 
     def __str__(self) -> str:
+        if self.since:
+            return f"`{self.column}` holds only since `{self.since}`, after the row's own time in {self.share:.0%} of {self.rows:,} rows: it was known only later"
         if self.kind == "later":
             return f"`{self.column}` holds times after the row's own in {self.share:.0%} of {self.rows:,} rows: it was known only later"
         what = f"is a copy or recoding of `{self.target}`" if self.kind == "copy" else f"alone says `{self.target}`"
@@ -81,7 +86,8 @@ def suspects(
             continue
         late = _later(rows, column, table)
         if late is not None:
-            found.append(Leak(column, "later", late[0], 0.0, late[1], name))
+            since = table.updated if table.updated and column in table.by_name else ""
+            found.append(Leak(column, "later", late[0], 0.0, late[1], name, since or ""))
         elif column not in table.key and (given := _predicts(_coded(values)[told], answer[told])) is not None:
             share, chance, recoded = given
             found.append(Leak(column, "copy" if recoded else "predicts", share, chance, int(told.sum()), name))
@@ -93,14 +99,17 @@ def _later(rows: pa.Table, column: str, table: contract.Table) -> tuple[float, i
     if table.clock is None or table.clock not in rows.schema.names or column in (table.clock, table.updated):
         return None
     values = rows[column]
-    if column in table.by_name or not (pa.types.is_timestamp(values.type) or pa.types.is_string(values.type)):
+    if column in table.by_name and known(table, column) == "updated_at" and table.updated in rows.schema.names:
+        values = pc.if_else(pc.is_valid(values), rows[table.updated], pa.scalar(None, contract.TIME))  # as old as what it says
+    elif column in table.by_name or not (pa.types.is_timestamp(values.type) or pa.types.is_string(values.type)):
         return None  # the contract's own times are judged by what it says of them
+    kind = values.type
     if pa.types.is_string(values.type):
         sample = values.drop_null().slice(0, 20).to_pylist()
         if not sample or not all(len(word) >= 10 and word[:4].isdigit() and word[4] == "-" and word[7] == "-" for word in sample):
             return None
         try:
-            values = pc.cast(pc.utf8_slice_codeunits(values, 0, 10), pa.date32()).cast(pa.timestamp("us", tz="UTC"))
+            values, kind = pc.cast(pc.utf8_slice_codeunits(values, 0, 10), pa.date32()).cast(pa.timestamp("us", tz="UTC")), pa.date32()
         except pa.ArrowInvalid:
             return None
     both = pc.and_(pc.is_valid(values), pc.is_valid(rows[table.clock]))
@@ -108,7 +117,7 @@ def _later(rows: pa.Table, column: str, table: contract.Table) -> tuple[float, i
     if count < FEWEST:
         return None
     day_us = 86_400_000_000
-    after = pc.greater(pc.subtract(micros(values), micros(rows[table.clock])), 0 if pa.types.is_timestamp(rows[column].type) else day_us)
+    after = pc.greater(pc.subtract(micros(values), micros(rows[table.clock])), day_us if pa.types.is_date(kind) else 0)
     share = int(pc.sum(pc.fill_null(after, False)).as_py() or 0) / count
     return (share, count) if share >= AFTER else None
 

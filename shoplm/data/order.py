@@ -45,6 +45,18 @@ class Ordered:
         return self.rows.append_column("_time_us", pa.array(self.times_us))
 
 
+def numbers(values: pa.Array | pa.ChunkedArray, missing: int = 0) -> Int64:
+    """Integers or flags as int64 in NumPy, ``missing`` in place of null; it may be read only.
+
+    Neither ``numpy.asarray`` nor ``fill_null``: both make pyarrow load pandas, which takes longer than a small question.
+    """
+    whole = (values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values).cast(pa.int64())
+    if not whole.null_count:
+        return np.asarray(np.from_dlpack(whole), np.int64)
+    found = np.frombuffer(whole.buffers()[1], np.int64)[whole.offset : whole.offset + len(whole)]
+    return np.where(np.from_dlpack(pc.is_valid(whole).cast(pa.uint8())), found, missing)
+
+
 def micros(times: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times as int64 UTC microseconds."""
     return times.cast(contract.TIME).cast(pa.int64()) if pa.types.is_timestamp(times.type) else times.cast(pa.int64())
@@ -70,13 +82,13 @@ def ordered(rows: pa.Table, owner: str, times: pa.ChunkedArray | None, ties: Seq
     keys = pa.table(order)
     order_of = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.schema.names])
     keys = keys.take(order_of).combine_chunks()
-    rows = rows.take(pa.array(_told_apart(rows, keys, np.array(order_of, np.int64)))).combine_chunks()
+    rows = rows.take(pa.array(_told_apart(rows, keys, numbers(order_of).copy()))).combine_chunks()
     owners = keys["owner"].combine_chunks() if rows.num_rows else pa.array([], rows[owner].type)
     found, first = runs(owners)
     untimed = np.zeros(count, np.int64)
     micro = np.full(count, np.iinfo(np.int64).min)
     if times is not None:
-        untimed, micro = 1 - np.asarray(keys["timed"], np.int64), np.asarray(keys["time"], np.int64)
+        untimed, micro = 1 - numbers(keys["timed"]), numbers(keys["time"])
     gone = np.concatenate([np.zeros(1, np.int64), np.cumsum(untimed)])
     return Ordered(rows, found, first, first[:-1] + gone[first[1:]] - gone[first[:-1]], micro)
 
@@ -84,7 +96,7 @@ def ordered(rows: pa.Table, owner: str, times: pa.ChunkedArray | None, ties: Seq
 def runs(owners: pa.Array) -> tuple[pa.Array, Int64]:
     """The owners of rows that lie together, and where each one's begin (and the end)."""
     encoded = pc.run_end_encode(owners)
-    return encoded.values, np.concatenate([np.zeros(1, np.int64), np.asarray(encoded.run_ends, np.int64)])
+    return encoded.values, np.concatenate([np.zeros(1, np.int64), numbers(encoded.run_ends)])
 
 
 def _told_apart(rows: pa.Table, keys: pa.Table, order_of: Int64) -> Int64:
@@ -94,7 +106,7 @@ def _told_apart(rows: pa.Table, keys: pa.Table, order_of: Int64) -> Int64:
     same = np.ones(len(order_of) - 1, bool)
     for column in keys.columns:
         one, other = column.slice(0, len(order_of) - 1), column.slice(1)
-        same &= np.asarray(pc.equal(one, other), bool)
+        same &= numbers(pc.equal(one, other)).astype(bool)
     if not same.any():
         return order_of
     edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
@@ -126,7 +138,7 @@ def before(rows: Ordered, wanted: pa.Array | pa.ChunkedArray, at_us: Int64, *, i
 
 def places(rows: Ordered, wanted: pa.Array | pa.ChunkedArray) -> Int64:
     """(moments,) int64, the place of each wanted owner among ``rows.owners``, -1 for one that is not there."""
-    return np.asarray(pc.fill_null(pc.index_in(wanted, value_set=rows.owners, skip_nulls=True), -1), np.int64)
+    return numbers(pc.index_in(wanted, value_set=rows.owners, skip_nulls=True), -1)
 
 
 def count_before(owner: Int64, times_us: Int64, who: Int64, at_us: Int64, *, inclusive: bool = False) -> Int64:

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from shoplm.data import contract, database, records
+from shoplm.data import contract, database, forget, records
+from shoplm.data.arriving import Lane
 from shoplm.data.database import AUDIT, IDS, LEASES, PATCHES, QUESTIONS, ROWS
 from shoplm.data.records import Entry, Record
 from shoplm.errors import DataError, ResourceError, ShopLMError
@@ -89,11 +90,13 @@ class Patch:
     sale_price: records.Amount | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     entries: Sequence[Entry]
     stored: Stored | None = None
     error: Exception | None = None
+    leads: bool = False
+    woken: threading.Event = field(default_factory=threading.Event)
 
 
 class Store:
@@ -113,11 +116,15 @@ class Store:
         self.engine = database.connect(database.address(Path(shop), url))
         self.clock = clock
         self._insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
+        self._lane = Lane(self.engine)
         self._waiting: list[_Job] = []
-        self._queue, self._turn = threading.Lock(), threading.Lock()
+        self._queue, self._led, self._turn = threading.Lock(), False, threading.Lock()
+        self._last_group, self._last_seconds = 1, 0.0
 
     def close(self) -> None:
         """Let go of the database."""
+        with self._turn:
+            self._lane.close()
         self.engine.dispose()
 
     def put(self, *given: Record) -> Stored:
@@ -134,37 +141,62 @@ class Store:
             return Stored(0, 0)
         with self._queue:
             self._waiting.append(job)
-        with self._turn:
-            while job.stored is None and job.error is None:  # else the writer before us took it along
+            job.leads, self._led = not self._led, True
+        try:
+            if not job.leads:
+                job.woken.wait()  # on its own event: who waits for a lock may see it go to the same writer again and again
+            if job.leads:
                 self._write_group()
+        finally:
+            with self._queue:
+                if job in self._waiting:  # interrupted
+                    self._waiting.remove(job)
+                if job.leads:
+                    self._hand_on()
         if job.error is not None:
             raise job.error
         assert job.stored is not None
         return job.stored
 
+    def _hand_on(self) -> None:
+        """The next writer that waits leads; the queue's lock is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].woken.set()
+
     def _write_group(self) -> None:
+        if len(self._waiting) < self._last_group:  # those just answered are about to come again: one sync for them all
+            time.sleep(min(self._last_seconds / 8, 0.001))
         with self._queue:
             count = size = 0
             while count < len(self._waiting) and size < GROUP:
                 size += len(self._waiting[count].entries)
                 count += 1
             jobs, self._waiting = self._waiting[:count], self._waiting[count:]
+        begin = time.perf_counter()
         verdicts: Sequence[Stored | ShopLMError]
         try:
-            verdicts = self._retried(jobs)
+            with self._turn:
+                verdicts = self._retried(jobs)
         except ResourceError as error:
             verdicts = [error] * len(jobs)
         except BaseException as error:
-            for job in jobs:
-                job.error = ResourceError(f"live store: the writer was ended ({error!r}); send again under the same ids")
+            verdicts = [ResourceError(f"live store: the writer was ended ({error!r}); send again under the same ids")] * len(jobs)
             raise
-        for job, verdict in zip(jobs, verdicts, strict=True):  # only now: a verdict before the commit would be a lie
-            if isinstance(verdict, Stored):
-                job.stored = verdict
-            else:
-                job.error = verdict
+        finally:  # only now: a verdict before the commit would be a lie
+            self._last_group, self._last_seconds = count, time.perf_counter() - begin
+            for job, verdict in zip(jobs, verdicts, strict=True):
+                if isinstance(verdict, Stored):
+                    job.stored = verdict
+                else:
+                    job.error = verdict
+                job.woken.set()
 
     def _retried(self, jobs: Sequence[_Job]) -> list[Stored | DataError]:
+        entries = [entry for job in jobs for entry in job.entries]
+        if len({entry.name for entry in entries}) == len(entries) and self._lane.put(entries, self.clock()):
+            return [Stored(len(job.entries), 0) for job in jobs]
         while True:
             with contextlib.suppress(_TakenMeanwhileError), database.transaction(self.engine) as con:
                 return [self._write(con, job.entries) for job in jobs]
@@ -356,56 +388,36 @@ class Store:
             )
             return done.first() is not None
 
-    def erase(self, ids: Iterable[str]) -> int:
+    def texts(self, ids: Iterable[str]) -> tuple[int, list[str]]:
+        """How many rows speak of these shoppers, devices and conversations, and what they wrote in chats."""
+        with database.reading(self.engine) as con:
+            return forget.texts(con, sorted(set(ids)))
+
+    def others(self, ids: Iterable[str]) -> Iterator[list[str]]:
+        """The JSON of everybody else's rows, some at a time."""
+        with database.reading(self.engine) as con:
+            yield from forget.others(con, sorted(set(ids)))
+
+    def erase(self, ids: Iterable[str], subjects: Iterable[str] = ()) -> int:
         """Remove everything about people, also from the file's free space; returns how many rows went.
 
-        Rows whose user, device or conversation is one of ``ids`` go, and whole conversations in which such a user speaks.
+        Rows whose user, device or conversation is one of ``ids`` go, and whole conversations in which such a user speaks;
+        so do labels, questions and audit lines that speak of them, of ``subjects`` (keys of rows of theirs) or name an id.
         Digests of record ids stay (they name nobody), so that a late retry does not bring a person back. In PostgreSQL
         the tables are rewritten; its own write-ahead log and backups are its keeper's to rotate.
 
         Raises:
             ResourceError: the database failed, or another process keeps it from being wiped; do it again.
         """
-        wanted = sorted(set(ids))
-        gone = 0
         with self.alone("drain", f"erase {uuid.uuid4().hex}", wait_seconds=2 * LEASE_SECONDS):
             with database.transaction(self.engine) as con:
-                for start in range(0, len(wanted), _MANY):
-                    gone += _erase(con, wanted[start : start + _MANY])
-            self._wipe()
+                gone = forget.people(con, sorted(set(ids)), sorted(set(subjects)))
+            forget.wipe(self.engine)
         return gone
-
-    def _wipe(self) -> None:
-        if self.engine.dialect.name == "postgresql":
-            with database.said(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
-                for table in (ROWS, QUESTIONS, AUDIT):
-                    con.exec_driver_sql(f"VACUUM FULL {table.name}")
-            return
-        deadline = time.monotonic() + database.WAIT_SECONDS
-        with database.said(self.engine), contextlib.closing(self.engine.raw_connection()) as raw:
-            cursor = raw.cursor()
-            cursor.execute("VACUUM")
-            while cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > deadline:
-                    raise ResourceError(
-                        "live store: erased, but another process keeps reading and the old pages cannot be wiped; erase again"
-                    )
-                time.sleep(0.02)
 
 
 class _TakenMeanwhileError(Exception):
     """Another writer stored one of our ids between our look and our write; look again."""
-
-
-def _erase(con: Connection, ids: Sequence[str]) -> int:
-    theirs = sa.select(ROWS.c.conversation_id).where(ROWS.c.user_id.in_(ids), ROWS.c.conversation_id.is_not(None))
-    conditions = (
-        sa.delete(ROWS).where(sa.or_(ROWS.c.conversation_id.in_(ids), ROWS.c.conversation_id.in_(theirs))),
-        sa.delete(ROWS).where(sa.or_(ROWS.c.user_id.in_(ids), ROWS.c.pseudo_id.in_(ids))),
-        sa.delete(QUESTIONS).where(sa.or_(QUESTIONS.c.user_id.in_(ids), QUESTIONS.c.subject.in_(ids))),
-        sa.delete(AUDIT).where(sa.or_(AUDIT.c.who.in_(ids), AUDIT.c.subject.in_(ids))),
-    )
-    return sum(con.execute(condition).rowcount for condition in conditions)
 
 
 def _texts(record: Question | Audit) -> dict[str, Any]:

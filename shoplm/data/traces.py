@@ -7,6 +7,7 @@ Parquet values and statistics and SQLite values are searched decoded as well. An
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import html
 import json
@@ -14,7 +15,7 @@ import re
 import sqlite3
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ WINDOW = 48
 SHORT = 6
 """Bytes below which compressed data holds anything by chance."""
 BLOCK = 4 << 20
+ROWS = 5_000
+"""Rows of a SQLite table that are searched at once."""
 TOGETHER = 60
 """Needles in one pattern."""
 
@@ -63,9 +66,16 @@ class Traces:
 
     def in_text(self, text: str) -> bool:
         """Does one of them stand in the text?"""
-        return any(
-            bool(_matches(pa.array([text.encode("utf-8", "surrogatepass")], pa.large_binary()), pattern)) for pattern in self.patterns()
-        )
+        return self.in_texts([text])[0]
+
+    def in_texts(self, texts: Sequence[str]) -> list[bool]:
+        """Does one of them stand in each text?"""
+        found: list[bool] = [False] * len(texts)
+        values = pa.array([text.encode("utf-8", "surrogatepass") for text in texts], pa.large_binary())
+        for pattern in self.patterns() if len(values) else ():
+            if _in_values(values, [pattern], [pattern.replace(f"(?:^|{_APART})", "").replace(f"(?:$|{_APART})", "")]):
+                found = [one or two for one, two in zip(found, pc.match_substring_regex(values, pattern).to_pylist(), strict=True)]
+        return found
 
 
 def pieces_of(text: str) -> list[str]:
@@ -116,7 +126,7 @@ def _in_file(file: Path, raw: list[str], short: list[str], loose: list[str]) -> 
     if head[:4] == b"PAR1":
         yield from _in_parquet(file, raw, loose)
     elif head[:15] == b"SQLite format 3":
-        yield from _in_sqlite(file, raw)
+        yield from _in_sqlite(file, raw, loose)
     elif head[:4] == b"PK\x03\x04":
         yield from _in_zip(file, raw)
     elif head[:2] == b"\x1f\x8b":
@@ -192,19 +202,18 @@ def _in_values(values: pa.Array, patterns: list[str], loose: list[str]) -> bool:
     return any(_matches(binary, pattern) for pattern in patterns)
 
 
-def _in_sqlite(file: Path, patterns: list[str]) -> Iterator[str]:
+def _in_sqlite(file: Path, patterns: list[str], loose: list[str]) -> Iterator[str]:
     try:
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as con:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as con:
             con.text_factory = bytes
             names = [row[0].decode() for row in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             for name in names:
-                quoted = '"' + name.replace('"', '""') + '"'
-                for row in con.execute(f"SELECT * FROM {quoted}"):
-                    values = [value for value in row if isinstance(value, bytes)]
-                    if values and any(_matches(pa.array(values, pa.large_binary()), pattern) for pattern in patterns):
+                rows = con.execute('SELECT * FROM "' + name.replace('"', '""') + '"')
+                while some := rows.fetchmany(ROWS):
+                    values = [value for row in some for value in row if isinstance(value, bytes)]
+                    if values and _in_values(pa.array(values, pa.large_binary()), patterns, loose):
                         yield f" (table {name})"
                         break
-        con.close()
     except sqlite3.Error:
         yield " (SQLite that cannot be read)"
 

@@ -43,6 +43,7 @@ class Division:
         self._config, self._whole, self._keys = config, whole, keys
         self._seen: list[tuple[Words, pa.Array, np.ndarray[Any, np.dtype[np.int64]]]] | None = None
         self._at = 0
+        self._watched: _Watched | None = None
 
     def counting(self) -> Division:
         """The same, which keeps what it hands out, some 50 bytes a row, for its ``report``."""
@@ -101,7 +102,17 @@ class Division:
         if self._seen is not None:
             # a copy of the times: a view of them would hold all that was read with them
             self._seen.append((found, pc.cast(_numbered(key), pa.string()), _times(moments).copy()))
+        if self._watched is not None:
+            self._watched.add(part, moments, found)
         return found
+
+    def watch(self) -> None:
+        """From now on look for texts that nearly repeat across splits, so that nobody has to read them again for that."""
+        self._watched = _Watched()
+
+    def repeats(self, table: str) -> Repeats:
+        """What was found since ``watch``; nothing without it. Its time and memory grow with the texts, not with their pairs."""
+        return Repeats(table, 0, Crossing(), ()) if self._watched is None else self._watched.found(table)
 
     def report(self) -> SplitReport:
         """Counts and leak check of all that was handed out since it counts."""
@@ -192,27 +203,40 @@ def reads_texts(task: Task, view: View) -> bool:
     return bool(set(task.reads) & set(view.columns(task.subject)))
 
 
-def repeats(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None) -> Repeats:
-    """What crosses among the task's texts under ``config``; its time and memory grow with the texts, not with their pairs.
+class _Watched:
+    """Sketches of the first ``TEXTS`` texts, where each stands and in which split."""
 
-    Nothing where the rows hold no texts of their own.
-    """
+    def __init__(self) -> None:
+        self._sketches: list[near.Sketches] = []
+        self._splits, self._numbers = [np.array([], "<U5")], [np.zeros(0, np.int64)]
+        self._start, self.left = 1, TEXTS
+
+    def add(self, part: View, moments: Moments, splits: Words) -> None:
+        """The next part of the table; one without moments counts, too."""
+        if self.left and len(moments):
+            self._splits.append(splits[: self.left])
+            self._sketches.append(near.sketch(moments.group.to_pylist()[: self.left]))
+            self._numbers.append(np.asarray(moments.row, np.int64)[: self.left] + self._start)
+            self.left -= len(self._splits[-1])
+        self._start += part.table.num_rows
+
+    def found(self, table: str) -> Repeats:
+        """What crosses among them."""
+        found, number = leaks.crossing(self._sketches, np.concatenate(self._splits)), np.concatenate(self._numbers)
+        return Repeats(table, len(number), found, tuple((int(number[one]), int(number[other])) for one, other in found.examples))
+
+
+def repeats(view: View, task: Task, settings: Any, config: SplitConfig, where: str | None) -> Repeats:
+    """What crosses among the task's texts under ``config``, read for this alone; nothing where the rows hold no texts of their own."""
     if not reads_texts(task, view):
         return Repeats(task.subject, 0, Crossing(), ())
     division = Division.of(view, task, settings, config, where, LOOKED_AT)
-    sketches, splits, numbers, start, left = [], [np.array([], "<U5")], [np.zeros(0, np.int64)], 1, TEXTS
+    watched = division._watched = _Watched()
     for part in view.parts(walked(task, settings), rows=LOOKED_AT, where=where):
-        moments = task.moments(part, settings)
-        if len(moments):
-            splits.append(division.words(part, moments)[:left])
-            sketches.append(near.sketch(moments.group.to_pylist()[:left]))
-            numbers.append(np.asarray(moments.row, np.int64)[:left] + start)
-            left -= len(splits[-1])
-        start += part.table.num_rows
-        if not left:
+        division.words(part, task.moments(part, settings))
+        if not watched.left:
             break
-    found, number = leaks.crossing(sketches, np.concatenate(splits)), np.concatenate(numbers)
-    return Repeats(task.subject, len(number), found, tuple((int(number[one]), int(number[other])) for one, other in found.examples))
+    return division.repeats(task.subject)
 
 
 LOOKED_AT = 20_000

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,6 +20,9 @@ from shoplm.data.shop import Shop
 from shoplm.data.view import View
 from shoplm.errors import DataError, ShopLMError
 from shoplm.files import write_text
+
+if TYPE_CHECKING:
+    from shoplm.data.store import Store
 
 
 def export(shop: Shop, user: str, out: Path | None = None, environment: Mapping[str, str] | None = None) -> list[str]:
@@ -76,21 +79,26 @@ def erase(
     for folder in also:
         if not folder.is_dir():
             raise DataError(f"--also {folder}: is no folder; give a run folder, a bundle, or a folder of them")
-    live = live or _live(shop)
-    ended = [(plan, erasing.carry_out(shop, plan, live)) for plan in erasing.unfinished(shop)]
-    for plan, proof in ended:
-        if name in plan.ids and {str(folder) for folder in also} <= set(plan.also):
-            return proof
-    plan = erasing.plan(shop, name, also)
-    plan = replace(plan, bundles=tuple(bundles(shop, [shop.path, *also], plan.old_claims)))
-    erasing.begin(shop, plan)
-    return erasing.carry_out(shop, plan, live)
+    opened = _live(shop) if live is None else None
+    live = live or opened
+    try:
+        ended = [(plan, erasing.carry_out(shop, plan, live)) for plan in erasing.unfinished(shop)]
+        for plan, proof in ended:
+            if name in plan.ids and {str(folder) for folder in also} <= set(plan.also):
+                return proof
+        plan = erasing.plan(shop, name, also, live)
+        plan = replace(plan, bundles=tuple(bundles(shop, [shop.path, *also], plan.old_claims)))
+        erasing.begin(shop, plan)
+        return erasing.carry_out(shop, plan, live)
+    finally:
+        if opened is not None:
+            opened.close()
 
 
-def _live(shop: Shop) -> Live | None:
+def _live(shop: Shop) -> Store | None:
     """The shop's own live store, where it has one."""
     from shoplm.data import database
-    from shoplm.data.store import Store
+    from shoplm.data.store import Store  # late: it brings SQLAlchemy along
 
     there = os.environ.get(database.URL_NAME) or (shop.path / database.URL_FILE).exists() or (shop.path / database.FILE).exists()
     return Store(shop.path) if there else None

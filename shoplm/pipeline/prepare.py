@@ -28,7 +28,7 @@ from shoplm.data.split import SplitConfig
 from shoplm.errors import DataError, did_you_mean
 from shoplm.model.specs import MISSING, Choice, HeadSpec, Labels, Spans
 from shoplm.pipeline.config import RunConfig
-from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts, repeats
+from shoplm.pipeline.dividing import Division, Repeats, leaking, reads_texts
 from shoplm.pipeline.knowing import Knowing
 from shoplm.pipeline.progress import Progress
 from shoplm.task import Moments, Task, features_of, walked, yes_or_no
@@ -190,8 +190,9 @@ def moments_of(
     division = division or Division.of(view, task, settings, config, where, PART_ROWS)
     for part in view.parts(walked(task, settings), rows=PART_ROWS, where=where):
         moments = task.moments(part, settings)
+        words = division.words(part, moments)
         if len(moments):
-            yield part, moments, division.words(part, moments)
+            yield part, moments, words
 
 
 def pieces(
@@ -273,6 +274,8 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     features: list[Mapping[str, pa.Array]] = []
     settings = config.settings(config_name(task))
     division = Division.of(view, task, settings, config.split, config.where, PART_ROWS).counting()
+    if reads_texts(task, view):
+        division.watch()
     with progress.bar(f"{task.subject}: reading and tokenising", view.rows(walked(task, settings))) as advance:
         wanted = features_of(task, settings)
         for piece in pieces(view, task, settings, tokenizer, config.split, config.where, division, names=wanted):
@@ -290,7 +293,7 @@ def prepare(view: View, task: Task, config: RunConfig, tokenizer: Tokenizer, pro
     progress.say(f"split by {division.kind}: {division.report()}")
     for line in leaking(view, task, settings, config.where):
         progress.say(line)
-    crossing = repeats(view, task, settings, config.split, config.where)
+    crossing = division.repeats(task.subject)
     if crossing:
         progress.say(f"warning: {task.subject}: {crossing}; {crossing.FIX}")
     order = np.argsort(np.asarray(ids), kind="stable").astype(np.int64)

@@ -21,6 +21,7 @@ from shoplm.world.catalogue import CATEGORIES, SECOND_US, START_US, WEEK_US, Pro
 from shoplm.world.chats import Turn
 from shoplm.world.goods import Goods, Ints
 from shoplm.world.people import TRAITS, People
+from shoplm.world.prices import Prices
 from shoplm.world.speech import Language
 from shoplm.world.visits import ACTS, LIST, LISTS, REFUND, SEARCH, Acts
 
@@ -36,11 +37,10 @@ _STRIDE = 7_000_003  # shares no divisor with _ORDERS: every order has a number 
 class Names:
     """Values that many rows share, as Arrow arrays to take from."""
 
-    def __init__(self, goods: Goods, people: People, language: Language, said: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, goods: Goods, prices: Prices, people: People, language: Language, said: Sequence[tuple[str, ...]]) -> None:
         self.language = language
         self.items = pa.array(goods.ids.tolist(), pa.string())
-        self.prices = pa.array([_units(int(cents)) for cents in goods.cents], contract.MONEY)
-        self.cents = goods.cents
+        self.prices = prices
         self.terms = pa.array([term for terms in said for term in terms], pa.string())
         """three search terms of every product, one product after the other"""
         self.country = people.country
@@ -56,6 +56,16 @@ def numbered(prefix: str, numbers: Ints, digits: int) -> pa.Array:
     return pc.binary_join_element_wise(prefix, pc.utf8_lpad(pc.cast(pa.array(numbers), pa.string()), digits, "0"), "")
 
 
+def money(cents: Ints) -> pa.Array:
+    """Amounts in whole units with their hundredths, null where ``cents`` is below 0."""
+    kind = contract.MONEY
+    scaled = np.zeros((len(cents), 2), np.int64)  # 128 bits, the lower half first
+    scaled[:, 0] = np.maximum(cents, 0) * 10 ** (kind.scale - 2)
+    there = pa.array(cents >= 0)
+    whole = pa.Array.from_buffers(kind, len(cents), [None, pa.py_buffer(scaled)])
+    return pc.if_else(there, whole, pa.scalar(None, kind))
+
+
 def order_ids(order: Ints) -> pa.Array:
     """``A-`` and eight digits, none twice among the first 90 million."""
     return numbered("A-", 10_000_000 + order * _STRIDE % _ORDERS + order // _ORDERS * 100_000_000, 8)
@@ -66,8 +76,12 @@ def order_id(order: int) -> str:
     return f"A-{10_000_000 + order * _STRIDE % _ORDERS + order // _ORDERS * 100_000_000:08d}"
 
 
-def products(rows: Sequence[Product], language: Language) -> pa.Table:
-    """The catalogue; a product without description or size has null there."""
+def products(rows: Sequence[Product], language: Language, prices: Prices, now_us: int) -> pa.Table:
+    """The catalogue as it stands at ``now_us``; a product without description or size has null there, one whose price is 0 keeps that."""
+    every = np.arange(len(rows))
+    regular, sale = prices.at(every, np.full(len(rows), now_us))
+    updated = np.maximum(prices.changed(now_us), [row.created_at_us for row in rows])
+    free = np.array([row.price_cents == 0 for row in rows], bool)
     levels = [row.path.split(" > ") for row in rows]
     return _table(
         "products",
@@ -77,8 +91,8 @@ def products(rows: Sequence[Product], language: Language) -> pa.Table:
             "description": [row.description or None for row in rows],
             "link": [f"https://shop.example/p/{row.id.lower()}" for row in rows],
             "availability": [row.availability for row in rows],
-            "price": [_units(row.price_cents) for row in rows],
-            "sale_price": [None if row.sale_cents is None else _units(row.sale_cents) for row in rows],
+            "price": money(np.where(free, 0, regular)),
+            "sale_price": money(np.where(free | (sale == 0), -1, sale)),
             "currency": [CURRENCY[language] for _ in rows],
             "brand": [row.brand for row in rows],
             "condition": ["new" for _ in rows],
@@ -94,7 +108,7 @@ def products(rows: Sequence[Product], language: Language) -> pa.Table:
             "product_highlight": [list(row.highlights) for row in rows],
             "tags": [[row.style, row.use] for row in rows],
             "created_at": [row.created_at_us for row in rows],
-            "updated_at": [row.created_at_us for row in rows],
+            "updated_at": updated,
             "language": [language for _ in rows],
         },
     )
@@ -137,7 +151,8 @@ def events(acts: Acts, order_of: Ints, first: int, names: Names, words: tuple[Se
     listed = acts.list_row >= 0
     currency = pa.scalar(CURRENCY[names.language])
     items = _some(names.items, acts.item)
-    value = np.where(acts.quantity > 0, names.cents[acts.item] * acts.quantity / 100, np.nan)
+    cents = np.where(some, names.prices.paid(acts.item, acts.at_us), -1)
+    value = np.where(acts.quantity > 0, cents * acts.quantity / 100, np.nan)
     sizes = np.where(listed, acts.lists.shape[1], 0)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     seen = names.items.take(pa.array(acts.lists[acts.list_row[listed]].ravel()))
@@ -154,7 +169,7 @@ def events(acts: Acts, order_of: Ints, first: int, names: Names, words: tuple[Se
             "user_id": names.users(acts.shopper),
             "session_id": numbered("s", acts.visit, 9),
             "item_id": items,
-            "price": names.prices.take(pa.array(acts.item, mask=~some)),
+            "price": money(cents),
             "quantity": pa.array(acts.quantity.astype(np.float64), mask=acts.quantity == 0),
             "currency": pc.if_else(pa.array(some), currency, pa.scalar(None, pa.string())),
             "event_value": pa.array(value, mask=acts.quantity == 0),
@@ -175,8 +190,7 @@ def events(acts: Acts, order_of: Ints, first: int, names: Names, words: tuple[Se
 
 def refunds(back: Orders, first: int, names: Names) -> pa.Table:
     """The refunds of a week as events."""
-    cents = names.cents[back.item] * back.quantity
-    count = len(back)
+    cents, count = names.prices.paid(back.item, back.ordered_us), len(back)  # what was paid comes back, whatever it costs by now
     return _table(
         "events",
         {
@@ -186,10 +200,10 @@ def refunds(back: Orders, first: int, names: Names) -> pa.Table:
             "event_name": pa.array([ACTS[REFUND]] * count, pa.string()),
             "user_id": names.users(back.shopper),
             "item_id": names.items.take(pa.array(back.item)),
-            "price": names.prices.take(pa.array(back.item)),
+            "price": money(cents),
             "quantity": back.quantity.astype(np.float64),
             "currency": pa.array([CURRENCY[names.language]] * count, pa.string()),
-            "event_value": cents / 100,
+            "event_value": cents * back.quantity / 100,
             "transaction_id": order_ids(back.order),
             "country": names.countries.take(pa.array(names.country[back.shopper])),
         },
@@ -206,7 +220,7 @@ def orders(rows: Orders, now_us: int, names: Names) -> pa.Table:
         "user_id": names.users(rows.shopper),
         "item_id": names.items.take(pa.array(rows.item)),
         "quantity": rows.quantity.astype(np.float64),
-        "price": names.prices.take(pa.array(rows.item)),
+        "price": money(names.prices.paid(rows.item, rows.ordered_us)),
         "currency": pa.array([CURRENCY[names.language]] * len(rows), pa.string()),
         "status": pa.array(STATUSES).take(pa.array(status)),
         "ordered_at": rows.ordered_us,
@@ -226,7 +240,6 @@ def impressions(seen: Impressions, ads: Ads, converted: Ints, people: People, na
     places = pa.array([place for one in channels for place in one.placements])
     consents = people.consent[seen.shopper, 1]
     sold = converted >= 0
-    money = pa.array([_units(int(cents)) if cents >= 0 else None for cents in converted], contract.MONEY)
     return _table(
         "ads",
         {
@@ -247,7 +260,7 @@ def impressions(seen: Impressions, ads: Ads, converted: Ints, people: People, na
             "propensity": seen.propensity.astype(np.float64),
             "clicked": seen.clicked,
             "converted": sold,
-            "conversion_value": money,
+            "conversion_value": money(converted),
         },
     )
 

@@ -35,7 +35,7 @@ class Goods:
     group: Ints
     """(P,) equal for the colours of one product"""
     cents: Ints
-    """(P,) what is paid: the sale price where there is one"""
+    """(P,) what was paid when the shop opened: the sale price where there was one; ``prices`` says what became of it"""
     price_rank: Floats
     """(P,) from -1, the cheapest of its category, to 1"""
     quality: Floats

@@ -20,6 +20,7 @@ from shoplm.world.catalogue import SECOND_US, START_US, WEEK_US, Product, produc
 from shoplm.world.goods import Floats, Goods, Ints, columns_of
 from shoplm.world.people import People, people
 from shoplm.world.policy import Arrivals, HousePolicy, Policy, Shelf
+from shoplm.world.prices import Prices, prices
 from shoplm.world.settings import WorldConfig
 from shoplm.world.speech import grammars
 from shoplm.world.visits import BUY, VIEW, Acts, Minds, Visits, visit
@@ -80,6 +81,7 @@ class World:
         self.people: People = people(config, self.goods, self._rng(2))
         self.crowd = Crowd(config, self.goods, self._rng(3))
         self.tide = tide(config)
+        self.prices: Prices = prices(self.products, config.weeks, self._rng(4))
         self.week = 0
         count = config.shoppers
         self._viewed, self._bought = (np.zeros(config.products, dtype=np.float32) for _ in range(2))
@@ -114,7 +116,9 @@ class World:
     def shelf(self) -> Shelf:
         """What the shop knows of its products by now."""
         goods = self.goods
-        return Shelf(goods.ids, goods.category, goods.brand, goods.cents, goods.shelves, self._viewed.copy(), self._bought.copy())
+        every = np.arange(len(goods.ids))
+        cents = self.prices.paid(every, np.full(len(every), START_US + self.week * WEEK_US))
+        return Shelf(goods.ids, goods.category, goods.brand, cents, goods.shelves, self._viewed.copy(), self._bought.copy())
 
     def step(self, policy: Policy | None = None) -> Week:
         """One week under a policy; None is the shop's own.
@@ -137,7 +141,7 @@ class World:
         found = Week(
             week=self.week, acts=blocks, impressions=impressions, converted=self._converted(placed, visits, led, len(impressions.at_us)),
             orders=placed, refunds=self._due(placed), visits=len(visits.shopper), shoppers=len(np.unique(visits.shopper)), clicks=clicks,
-            revenue_cents=int((self.goods.cents[placed.item] * placed.quantity).sum()), satisfaction=float(self._satisfaction.mean()),
+            revenue_cents=int((self.prices.paid(placed.item, placed.ordered_us) * placed.quantity).sum()), satisfaction=float(self._satisfaction.mean()),
         )  # fmt: skip
         self._viewed *= 0.97
         self._bought *= 0.97
@@ -246,7 +250,9 @@ class World:
         paid = np.full(impressions, -1, dtype=np.int64)
         if len(placed):
             row = placed.visit - visits.number[0]
-            spent = np.bincount(row, self.goods.cents[placed.item] * placed.quantity, minlength=len(led)).astype(np.int64)
+            spent = np.bincount(row, self.prices.paid(placed.item, placed.ordered_us) * placed.quantity, minlength=len(led)).astype(
+                np.int64
+            )
             came = (led >= 0) & (spent > 0)
             paid[led[came]] = spent[came]
         return paid

@@ -84,7 +84,7 @@ class Stream:
         self._shown, wrong = spoil_products(self.world.products, rng)
         self.faults += wrong
         self._fault_rows: dict[str, list[str]] = {"rating_out_of_range": [], "empty_review": [], "fake_review": []}
-        self._names = Names(self.world.goods, self.world.people, config.language, self._terms(rng))
+        self._names = Names(self.world.goods, self.world.prices, self.world.people, config.language, self._terms(rng))
         self._texts = self._creatives()
         self._events = self._reviews = self._conversations = 0
         self._drafts: list[_Drafts] = []
@@ -96,7 +96,7 @@ class Stream:
     def chunks(self) -> Iterator[Chunk]:
         """Everything, week after week."""
         language = self.config.language
-        yield Chunk("products", columns.products(self._shown, language))
+        yield Chunk("products", columns.products(self._shown, language, self.world.prices, self.world.end_us))
         yield Chunk("relations", self._relations())
         yield Chunk("articles", self._articles())
         for start in range(0, self.config.shoppers, CHUNK):
@@ -181,7 +181,7 @@ class Stream:
             "user_id": pa.array([BOT] * count),
             "session_id": pa.array([f"{BOT}-s1"] * count),
             "item_id": self._names.items.take(pa.array(item)),
-            "price": self._names.prices.take(pa.array(item)),
+            "price": columns.money(self._names.prices.paid(item, at_us)),
             "currency": pa.array([columns.CURRENCY[self.config.language]] * count),
             "device": pa.array(["desktop"] * count),
             "country": pa.array(["US"] * count),

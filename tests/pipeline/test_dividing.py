@@ -12,7 +12,7 @@ from shoplm import task as tasks
 from shoplm.data import contract
 from shoplm.data.shop import Shop
 from shoplm.errors import ConfigError, DataError
-from shoplm.pipeline import dividing
+from shoplm.pipeline import dividing, prepare
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.dividing import Division, leaking, repeats
 from shoplm.pipeline.prepare import moments_of
@@ -164,3 +164,15 @@ def test_beyond_a_number_of_texts_it_says_that_the_others_were_not_compared(twin
     found = seen(twins, "group")
     assert found.texts == 100
     assert "only the first 100 were compared" in str(found)
+
+
+@pytest.mark.parametrize("kind", ["group", "near", "shopper"])
+def test_what_repeats_is_found_while_the_rows_are_read_to_learn(twins, kind, monkeypatch):
+    """Parts of nine rows and a condition that leaves whole parts without a moment: places and counts are those of a reading for this alone."""
+    monkeypatch.setattr(prepare, "PART_ROWS", 9)
+    view, task, config = twins.view(), tasks.get("sentiment"), RunConfig.read(["sentiment"], settings=[f"kind={kind}"]).split
+    division = Division.of(view, task, task.Settings(), config, None, 9)
+    division.watch()
+    for _ in prepare.moments_of(view, task, task.Settings(), config, None, division):
+        pass
+    assert division.repeats("reviews") == seen(twins, kind)

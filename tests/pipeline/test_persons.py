@@ -8,11 +8,16 @@ import sys
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from shoplm.cli import run
+from shoplm.data import database, traces
+from shoplm.data import drain as draining
 from shoplm.data import erase as erasing
-from shoplm.data import traces
+from shoplm.data.drain import drain
+from shoplm.data.records import Act, Label, Served, Turn
 from shoplm.data.shop import Shop
+from shoplm.data.store import Audit, Question, Store
 from shoplm.errors import DataError
 from shoplm.pipeline import persons
 
@@ -167,8 +172,14 @@ def test_the_live_store_and_rows_that_came_in_meanwhile_go_too(shop):
     class Live:
         seen: tuple[str, ...] = ()
 
-        def erase(self, ids):
-            self.seen = tuple(ids)
+        def texts(self, ids):
+            return 0, []
+
+        def others(self, ids):
+            return []
+
+        def erase(self, ids, subjects):
+            self.seen, self.about = tuple(ids), tuple(subjects)
             return 3
 
     plan = erasing.plan(shop, "zelda")
@@ -178,6 +189,91 @@ def test_the_live_store_and_rows_that_came_in_meanwhile_go_too(shop):
     proof = erasing.carry_out(shop, plan, live)
     assert (proof.live_rows, shop.counts()["reviews"]) == (3, 1)
     assert set(live.seen) == {"zelda", "zelda2", "dev-77", "c1"}
+    assert {"zelda", "r1", "o1/0", "c1/0"} <= set(live.about)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_live_store_in_use_holds_nothing_of_theirs_afterwards(kind, shop, request, monkeypatch):
+    """Acts that wait and acts that stay, lists, talks, labels, questions, the audit; a second process has it open and goes on writing."""
+    if kind == "postgres":
+        monkeypatch.setenv(database.URL_NAME, request.getfixturevalue("postgres_database"))
+    server, at = Store(shop.path), 1_750_000_000_000_000
+    server.put(*(Act(f"live-{n}", at + n, "view_item", user_id=("zelda", "zelda2", "bob", None)[n % 4],
+                     user_pseudo_id="dev-77" if n % 4 == 3 else None) for n in range(80)))  # fmt: skip
+    drain(server, shop)
+    with server.alone("drain", "somebody who died"):
+        pass
+    server.put(
+        Served("rec-1", at, ["i"], user_id="zelda"),
+        Served("rec-2", at, ["i"], user_id="bob"),
+        Act("late", at + 99, "view_item", user_id="zelda2"),
+    )
+    server.put(Turn("c9", 0, "user", "my second name is quuxley and I live there", at, user_id="zelda"), Turn("c9", 1, "assistant", "hello quuxley", at + 1),
+               Turn("c8", 0, "user", "Thank you", at, user_id="bob"), Turn("c7", 0, "user", "Thank you", at, user_id="zelda"))  # fmt: skip
+    server.put(*(Label("traits", subject, "age", "30", "model", at) for subject in ("zelda", "r1", "zelda/i", "bob", "r2")))
+    server.ask(Question("q1", at, "sentiment", "r1", "mood", "bad", "unsure"))
+    server.ask(Question("q2", at, "sentiment", "r2", "mood", "bad", "unsure"))
+    server.note(
+        Audit("a1", at, "staff", "looked at", "zelda"),
+        Audit("a2", at, "staff", "merged", "u", "zelda2 into u"),
+        Audit("a3", at, "staff", "looked at", "bob"),
+    )
+    # waits in the store; a batch that a dead drainer claimed and brought into the shop without letting it go
+    claimed = draining.claim(server)
+    draining.append(server, shop, claimed)
+    server.put(Act("later", at + 100, "view_item", user_id="zelda"), Act("later-bob", at + 100, "view_item", user_id="bob"))
+    for name, words in {
+        "search-cache/x.jsonl": '{"user_id": "zelda"}\n{"user_id": "bob"}\n',
+        "compare/study/report.html": "<p>zelda</p>",
+    }.items():
+        (shop.path / name).parent.mkdir(parents=True)
+        (shop.path / name).write_text(words)
+    proof = persons.erase(shop, "zelda")
+    assert proof.found == ()
+    # 40 acts by user and 2 later ones, a list, three turns, three labels, a question, two lines of the audit
+    assert proof.live_rows == 40 + 2 + 1 + 3 + 3 + 1 + 2
+    server.put(Act("after", at + 101, "view_item", user_id="bob"))  # its connections were not cut
+    needles = [b"zelda", b"dev-77", b"quuxley"]
+    for file in shop.path.rglob("*"):
+        assert not file.is_file() or not any(needle in file.read_bytes() for needle in needles), file
+    drain(server, shop)
+    view = shop.view()
+    for table in ("events", "chats", "labels"):
+        assert not any(word in str(view.sql(f"select * from {table}").to_pylist()) for word in ("zelda", "dev-77", "quuxley"))
+    assert view.sql("select count(*) as n from events where user_id = 'bob'")["n"][0].as_py() == 1 + 20 + 1 + 2
+    assert [question.subject for question in server.questions()] == ["r2"]
+    assert [audit.audit_id for audit in server.audits()] == ["a3"]
+    assert sorted(view.sql("select subject from labels")["subject"].to_pylist()) == ["bob", "r2"]
+    if kind == "postgres":
+        with server.engine.connect() as con:
+            said = "".join(str(con.execute(sa.select(table)).all()) for table in database.META.sorted_tables)
+        assert not any(word in said for word in ("zelda", "dev-77", "quuxley"))
+    server.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_person_whom_only_the_live_store_knows_can_be_erased(kind, shop, request, monkeypatch):
+    if kind == "postgres":
+        monkeypatch.setenv(database.URL_NAME, request.getfixturevalue("postgres_database"))
+    server = Store(shop.path)
+    server.put(Act("live", 1_750_000_000_000_000, "view_item", user_id="newcomer"))
+    proof = persons.erase(shop, "newcomer")
+    assert (proof.clean, proof.live_rows) == (True, 1)
+    with pytest.raises(DataError, match="knows nothing of 'newcomer'"):
+        persons.erase(shop, "newcomer")
+    server.close()
+
+
+def test_a_recommending_bundle_says_whether_it_counted_their_acts(shop):
+    for name, where in (("all", None), ("without", "user_id = 'bob'")):
+        bundle = shop.path.parent / "bundles" / name
+        bundle.mkdir(parents=True)
+        facts = {"recommend": {"subject": "events", "data_version": shop.data_version, "recipe": {"where": where}}}
+        (bundle / "config.json").write_text(json.dumps({"facts": facts}))
+        (bundle / "checksums.json").write_text('{"config.json": ""}')
+    proof = persons.erase(shop, "zelda", also=[shop.path.parent / "bundles"])
+    assert proof.clean
+    assert {one["bundle"].split("/")[-1]: one["trained_on_person"] for one in proof.bundles} == {"all": True, "without": False}
 
 
 def test_training_never_reads_who_withholds_consent(tmp_path, backbone_folders):

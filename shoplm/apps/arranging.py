@@ -113,7 +113,7 @@ def arrange(
                 free &= ~np.isin(groups[items], full)
         among = np.flatnonzero(free)
         if not len(among):
-            later = [place for place in limits.pins if len(said) < place < stop]
+            later = [place for place in limits.pins if place > len(said)]
             if not later:
                 break
             place = min(later)  # nothing is left to stand before it, so it moves up

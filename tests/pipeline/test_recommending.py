@@ -172,7 +172,7 @@ def test_columns_are_named_by_map_in_either_file(tmp_path):
     assert acts.ids == ("a", "b", "c")
     assert acts.texts == ("red shoe", "red hat", "c")  # where nothing is told, its id
     assert acts.histories.items.tolist() == [0, 1, 2] * 3
-    with pytest.raises(DataError, match="no column `farbe` .--map colour=farbe.; there is"):
+    with pytest.raises(DataError, match=r"no column `farbe` .--map colour=farbe.; there is"):
         recommending.train(RecommendConfig(), data=tmp_path / "acts.csv", mapping={"colour": "farbe"}, out=tmp_path / "out")
 
 

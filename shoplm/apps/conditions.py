@@ -168,12 +168,9 @@ def _asked(condition: Condition, items: pa.Table, shopper: Mapping[str, Any]) ->
     if name.startswith(SHOPPER):
         value = shopper.get(name.removeprefix(SHOPPER))
         column = pa.array([value], pa.list_(pa.string()) if isinstance(value, list) else None)
-        answer = (
-            pc.fill_null(_of(condition, column), None)
-            if value is not None or isinstance(condition, Absent)
-            else pa.array([None], pa.bool_())
-        )
-        return pa.array([answer[0].as_py()] * items.num_rows, pa.bool_())
+        known = value is not None or isinstance(condition, Absent)
+        answer = _of(condition, column)[0].as_py() if known else None
+        return pa.array([answer] * items.num_rows, pa.bool_())
     column = items[name].combine_chunks()
     return _of(condition, column.chunk(0) if isinstance(column, pa.ChunkedArray) else column)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +135,7 @@ def recommend(
         shop: what shoppers did, and what there is.
         user_id: a shopper.
         rules: a YAML file of the shop's rules.
-        now_us: the moment of asking in UTC microseconds, for the age of items; None = that of the shop's newest act.
+        now_us: the moment of asking in UTC microseconds, for the age of items; None = now.
         asked: fields of ``Question`` (items, similar, bought_together, trending, rerank) and of ``ListConfig`` (k, offset,
             diversity, explore, seed).
 
@@ -156,7 +157,8 @@ def recommend(
         asked["k"] = len(wanted["rerank"])
     question = Question(user=user_id, **wanted)
     place = Path(rules) if rules is not None else None
-    return list(listed(found, shop, question, ListConfig.of(asked, "recommend"), rules=place, now_us=now_us).plain()["items"])
+    now = time.time_ns() // 1000 if now_us is None else now_us
+    return list(listed(found, shop, question, ListConfig.of(asked, "recommend"), rules=place, now_us=now).plain()["items"])
 
 
 def listed(

@@ -65,7 +65,7 @@ class Reasons:
 
     def _sentence(self, item: int, source: str, act: int | None) -> str:
         if act is None:
-            return "wanted by many lately"
+            return "wanted by many lately" if source == "popular" else "fits the last acts"
         stock, other = self._stock, int(self._history.items[act])
         about = stock.title(other) or stock.found.ids[other]
         if item in stock.new or other in stock.new:

@@ -205,42 +205,30 @@ def listed(
         notes.append(f"{counted.lacking}; answered from the recommender")
         counted = None
     if counted is not None:
-        arranged, applied = lists.of_counts(counted, asker.history, stock)
+        arranged, applied = lists.of_counts(counted, asker.history)
     else:
         known = [stock.place[name] for name in question.rerank if name in stock.place]
         arranged, applied = lists.of(asker.history, 0, asker.user, known if question.rerank else None)
-    unpinned = [item for item, how in zip(arranged.items.tolist(), arranged.how, strict=True) if how != "pinned"]
-    reasons = Reasons(lists.stock, asker.history, asker.names, question, counted, unpinned)
-    picks = [
-        Pick(stock.found.ids[item], stock.title(item), score, *reasons.of(item, how), propensity, how)
-        for item, score, propensity, how in zip(
-            arranged.items.tolist(), arranged.scores.tolist(), arranged.propensities.tolist(), arranged.how, strict=True
-        )
-    ]
+    picks = _picks(arranged, lists.stock, asker, question, counted)
     if question.rerank:
-        listed_ids = {pick.item_id for pick in picks}
-        last = [
-            name
-            for name in question.rerank
-            if name not in listed_ids and (name not in stock.place or not applied.barred[stock.place[name]])
-        ]
-        rest = [
-            Pick(
-                name,
-                stock.title(stock.place[name]) if name in stock.place else "",
-                0.0,
-                "nothing",
-                "nothing is known of it here",
-                {},
-                1.0,
-                "best",
-            )
-            for name in last
-        ]
-        picks = [*picks, *rest[: max(0, config.k - len(picks))]]
-    notes += _short(picks, config, stock, applied, len(set(asker.history.items.tolist())))
+        unknown = [name for name in question.rerank if name not in stock.place]
+        picks += [Pick(name, "", 0.0, "nothing", "nothing is known of it", {}, 1.0, "best") for name in unknown]
+        picks = picks[config.offset : config.offset + config.k]
+    else:
+        notes += _short(picks, config, stock, applied, len(set(asker.history.items.tolist())))
     policy = "recommend" if not config.explore else f"recommend, explore {config.explore:g}, seed {config.seed}"
     return Listed(tuple(picks), tuple(notes), _named(view.data_version, question, config), policy)
+
+
+def _picks(arranged: Arranged, stock: Shelf, asker: _Asker, question: Question, counted: baskets.Counted | None) -> list[Pick]:
+    """The places of a list with their reasons; whose score is below 0, nothing speaks of."""
+    places = list(zip(*(column.tolist() for column in (arranged.items, arranged.scores, arranged.propensities)), arranged.how, strict=True))
+    said = [item for item, score, _, how in places if how != "pinned" and score > 0]
+    reasons = Reasons(stock, asker.history, asker.names, question, counted, said)
+    return [
+        Pick(stock.found.ids[item], stock.title(item), max(score, 0.0), *reasons.of(item, how), propensity, how)
+        for item, score, propensity, how in places
+    ]
 
 
 @dataclass(frozen=True)
@@ -297,6 +285,12 @@ class _Lists:
         if rerank is not None:
             barred = applied.barred | ~np.isin(np.arange(len(barred)), rerank)
         items, scores = self.candidates(asked, barred, applied, kept=rerank is not None)[0]
+        if rerank is not None:  # what no source speaks of comes last, in the order in which it was given
+            silent = np.array([item for item in rerank if item not in set(items.tolist()) and not barred[item]], np.int32)
+            items = np.concatenate([items, silent])
+            scores = np.concatenate([scores, -1 - np.arange(len(silent), dtype=np.float32)])
+            whole_list = replace(self, config=self.config.model_copy(update={"k": max(1, len(rerank)), "offset": 0}))
+            return whole_list.arranged(items, scores, applied, barred, user), applied
         return self.arranged(items, scores, applied, barred, user), applied
 
     def batch(self, history: Histories, users: Sequence[str]) -> list[Arranged]:
@@ -308,11 +302,11 @@ class _Lists:
         found = self.candidates(history, barred, applied, kept=False)
         return [self.arranged(items, scores, applied, barred, user) for (items, scores), user in zip(found, users, strict=True)]
 
-    def of_counts(self, counted: baskets.Counted, history: Histories, stock: Shelf) -> tuple[Arranged, Applied]:
+    def of_counts(self, counted: baskets.Counted, history: Histories) -> tuple[Arranged, Applied]:
         """One list of items that were counted, without those in hand."""
         applied = self.applied(None, len(history.items))
-        barred = applied.barred | stock.gone
-        codes = np.array([stock.place.get(name, -1) for name in counted.items], np.int32)
+        barred = applied.barred | self.stock.gone
+        codes = np.array([self.stock.place.get(name, -1) for name in counted.items], np.int32)
         kept = (codes >= 0) & ~np.isin(codes, history.items)
         kept[kept] &= ~barred[codes[kept]]
         items, scores = codes[kept], counted.scores[kept]

@@ -50,6 +50,8 @@ class Reasons:
         if self._counted is not None:
             kind = "trending" if self._question.trending else "bought_together"
             return kind, self._counted.said(self._stock.found.ids[item]), {kind: 1.0}
+        if item not in self._said:
+            return "nothing", "nothing is known of it", {}
         reason = self._said[item]
         act = self.act(item)
         sentence = self._sentence(item, reason.source, act)

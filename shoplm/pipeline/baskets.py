@@ -45,14 +45,16 @@ def together(view: View, basket: Sequence[str]) -> Counted:
     """What stands in baskets with the items of one: orders, else purchases of one transaction, else of one visit.
 
     A basket's items count alike. An item's score is the sum over the items in hand of the cosine of their baskets:
-    n(both) / sqrt(n(one) n(other)) (Salton & McGill, 1983). What came back is in no basket.
+    n(both) / sqrt(n(one) n(other)) (Salton & McGill, 1983). What came back is in no basket, nor what machines and trades put there.
     """
     mine = ", ".join(map(text_in_sql, basket))
     ways = {
-        "order{s}": """select distinct order_id as basket, item_id as item from orders
-            where item_id is not null and coalesce(status, '') not in ('cancelled', 'returned', 'refunded')""",
+        "order{s}": f"""select distinct order_id as basket, item_id as item from orders
+            where item_id is not null and coalesce(status, '') not in ('cancelled', 'returned', 'refunded')
+            and coalesce(user_id, '') not in ({UNLIKE_PERSONS})""",
         "purchase{s}": f"""select distinct transaction_id as basket, item_id as item from events p
-            where event_name = 'purchase' and item_id is not null and transaction_id is not null and not ({REFUNDED} or {CAME_BACK})""",
+            where event_name = 'purchase' and item_id is not null and transaction_id is not null and not ({REFUNDED} or {CAME_BACK})
+            and {WHO} not in ({UNLIKE_PERSONS})""",
         "visit{s}": f"""select distinct session_id as basket, item_id as item from events
             where event_name in ('purchase', 'add_to_cart') and item_id is not null and session_id is not null and {WHO} not in ({UNLIKE_PERSONS})""",
     }
@@ -69,9 +71,9 @@ def together(view: View, basket: Sequence[str]) -> Counted:
         if rows.num_rows:
             scores = rows["score"].to_numpy().astype(np.float32)
             named = "it" if len(basket) == 1 else "one of these"
-            return Counted(
-                tuple(rows["item"].to_pylist()), scores, tuple(map(int, rows["n"].to_pylist())), f"bought with {named} in {{n}} {word}"
-            )
+            said = "bought or put into the cart" if word.startswith("visit") else "bought"
+            times = tuple(map(int, rows["n"].to_pylist()))
+            return Counted(tuple(rows["item"].to_pylist()), scores, times, f"{said} with {named} in {{n}} {word}")
     return Counted((), np.zeros(0, np.float32), (), "", "no order, purchase or visit holds another item beside these")
 
 

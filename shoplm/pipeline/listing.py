@@ -189,7 +189,8 @@ def listed(
         view = origin.view
         read = shop_rules.read(rules, shelf.kinds(view)) if rules is not None else NONE
         stock = shelf.of(view, found, read.columns, now_us)
-        notes = list(stock.notes)
+        strange = [item for item, _, _ in read.pins if item not in stock.place]
+        notes = [*stock.notes, *(f"pin: no item `{item}` in the shop or the bundle; it stands nowhere" for item in strange)]
         asker = _asker(stock, view, question, notes)
         lists = _Lists(stock, read, config, shelf.shoppers(view, [asker.user], read.asks_who))
         if question.trending:

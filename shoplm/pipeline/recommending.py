@@ -106,7 +106,7 @@ def train(
     with opened(shop, data, items, mapping) as origin:
         acts = acts_of(origin.view, config, cleaned=shop is not None)
         odd = left_out(origin.view) if shop is not None else 0
-    for note in [*origin.notes, *([f"{odd:,} visitors act like machines or buy like a trade and teach nothing"] if odd else [])]:
+    for note in [*origin.notes, *([f"{odd:,} visitor(s) who act like a machine or buy like a trade teach nothing"] if odd else [])]:
         waits.say(note)
     teaching, at_us = acts.upto(1 if (acts.split > 0).any() else 3)
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")

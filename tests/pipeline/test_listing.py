@@ -261,12 +261,17 @@ class TestOtherQuestions:
 
     def test_bought_together_counts_orders_and_else_visits(self, learnt, shop):
         visits = ask(learnt, shop, bought_together=("i0",), k=3)
-        assert "visit" in visits.picks[0].because
+        assert visits.picks[0].because.startswith("bought or put into the cart with it in ")
         lines = [("o1", "i0"), ("o1", "i23"), ("o2", "i0"), ("o2", "i23"), ("o3", "i0"), ("o3", "i5")]
         add(
             shop,
             "orders",
             *({"order_id": order, "line": at, "item_id": item, "ordered_at": BEGIN} for at, (order, item) in enumerate(lines)),
+        )
+        add(
+            shop,
+            "orders",
+            *({"order_id": "o4", "line": at, "item_id": f"i{at}", "ordered_at": BEGIN, "status": "returned"} for at in range(9)),
         )
         orders = ask(learnt, shop, bought_together=("i0",), k=3)
         assert ids(orders) == ["i23", "i5"]

@@ -8,7 +8,7 @@
       - {when: age_days < 30, by: 1.5}
     cap: {brand: 2, product_type: 3}  # at most so many of one on a page
     pin:                              # stands there, whoever asks
-      - {item: HP-43892, place: 1, when: shopper.new}
+      - {item: JK-33125, place: 1, when: shopper.new}
 
 Conditions are those of ``conditions``. Nothing that is filtered, hidden or out of stock is pinned.
 """

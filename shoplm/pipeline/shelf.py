@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,7 +61,7 @@ class Shelf:
         found: Int64 = np.asarray(pc.fill_null(values.cast(pa.string()).dictionary_encode().indices, -1), np.int64)
         return found
 
-    def alike(self, items: Int32) -> Any:
+    def alike(self, items: Int32) -> Callable[[int], Float32]:
         """How alike candidates are to one of them: the larger of what their texts and what brand and kind (a half each) say."""
         source = self.found.sources.get(SIMILAR)
         near = source.matrix[items][:, items] if isinstance(source, Neighbours) else None
@@ -69,9 +69,9 @@ class Shelf:
 
         def to(one: int) -> Float32:
             same = 0.5 * ((brand == brand[one]) & (brand >= 0)) + 0.5 * ((kind == kind[one]) & (kind >= 0))
-            if near is None:
-                return same.astype(np.float32)
-            return np.maximum(same, near[[one]].toarray()[0]).astype(np.float32)
+            worded: Any = 0.0 if near is None else near[[one]].toarray()[0]
+            found: Float32 = np.maximum(same, worded).astype(np.float32)
+            return found
 
         return to
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
     from shoplm.pipeline.compare.comparing import compare
-    from shoplm.pipeline.recommending import recommend
+    from shoplm.pipeline.listing import recommend
     from shoplm.pipeline.training import fit
 
 _HOMES = {
@@ -36,7 +36,7 @@ _HOMES = {
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
     "compare": "shoplm.pipeline.compare.comparing",
-    "recommend": "shoplm.pipeline.recommending",
+    "recommend": "shoplm.pipeline.listing",
 }
 
 

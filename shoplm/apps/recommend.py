@@ -30,7 +30,7 @@ from shoplm.evaluate.ranking import KINDS, measured
 from shoplm.retrieve.blend import Candidates, Popularity, Source, gather, learn, names, ranked
 from shoplm.retrieve.following import Following
 from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
-from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts
+from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts, widened
 
 NAME = "recommend"
 SIGNS: Mapping[str, float] = {
@@ -126,6 +126,20 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Among:
+    """A source that knows only the first of N items: acts on others pass it by, and it names none of them."""
+
+    source: Source
+    known: int
+    items: int
+
+    def scores(self, asked: Histories) -> sparse.csr_array:
+        """(B, N)"""
+        found = self.source.scores(asked.only(asked.items < self.known))
+        return sparse.csr_array((found.data, found.indices, found.indptr), shape=(len(asked), self.items))
+
+
+@dataclass(frozen=True)
 class Recommender:
     """What was learnt: N items, sources, and how they are weighed."""
 
@@ -182,6 +196,28 @@ class Recommender:
         if teacher is not None and taught:
             taught = dict(teacher.further(taught, histories))
         return replace(self, counts=histories.counts(items), sources={**sources, **taught})
+
+    def with_items(self, ids: Sequence[str], texts: Sequence[str]) -> Recommender:
+        """The same with M items that came after the training: known by their texts alone, to acts and to lists.
+
+        Args:
+            ids: (M) theirs.
+            texts: (N + M) all items in words, the known ones first and in the order of ``ids`` here.
+        """
+        known, items = len(self.ids), len(texts)
+        sources: dict[str, Source] = {}
+        for name, source in self.sources.items():
+            if name == SIMILAR and isinstance(source, Neighbours):
+                sources[name] = replace(source, matrix=widened(source.matrix, texts))
+            elif isinstance(source, Neighbours):
+                start = np.append(source.matrix.indptr, np.full(items - known, source.matrix.indptr[-1]))
+                sources[name] = replace(source, matrix=sparse.csr_array((source.matrix.data, source.matrix.indices, start), (items, items)))
+            elif isinstance(source, Popularity):
+                sources[name] = replace(source, counts=np.append(source.counts, np.zeros(items - known, np.float32)))
+            else:
+                sources[name] = Among(source, known, items)
+        counts = np.append(self.counts, np.zeros(items - known, np.int64))
+        return replace(self, ids=(*self.ids, *ids), counts=counts, sources=sources)
 
     def because(self, history: Histories, items: Sequence[int]) -> list[Reason]:
         """Why each of some items is in the list of ONE shopper."""

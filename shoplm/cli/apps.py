@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shoplm.cli.doors import FILE, FOLDER, main, show, typed
+from shoplm.cli.doors import FILE, FOLDER, main, pairs_of, show, typed
 from shoplm.errors import ConfigError
 
 RECOMMEND = "recommend"
@@ -22,7 +22,7 @@ def recommends(bundle: Path) -> bool:
 
 def train_recommend(
     names: Sequence[str], settings: Sequence[str], shop: Path | None, data: Path | None, items: Path | None, out: Path | None,
-    given: Mapping[str, Any], as_json: bool,
+    pairs: Sequence[str], given: Mapping[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """``shoplm train recommend``."""
     from shoplm.apps.recommend import RecommendConfig, described
@@ -38,19 +38,19 @@ def train_recommend(
     if out is None:
         raise ConfigError("--out: expected a folder for the bundle, such as --out my-recommender")
     config = RecommendConfig.of(override({}, settings))
-    found, how = recommending.train(config, shop=shop, data=data, items=items, out=out, progress=Terminal())
+    found, how = recommending.train(config, shop=shop, data=data, items=items, mapping=pairs_of(pairs), out=out, progress=Terminal())
     said = [str(how)] if how else ["no shopper has three acts: nothing to judge by"]
     text = "\n".join([*said, f"weights: {'; '.join(described(found))}", f"bundle: {out}"])
     after = typed("recommend", out, "--shop", shop, "--user", "ID") if shop else typed("evaluate", out, "--data", str(data))
     show({"bundle": str(out), "metrics": {RECOMMEND: how.plain()} if how else {}}, text, as_json, after)
 
 
-def evaluate_recommend(bundle: Path, shop: Path | None, data: Path | None, split: str, as_json: bool) -> None:
+def evaluate_recommend(bundle: Path, shop: Path | None, data: Path | None, pairs: Sequence[str], split: str, as_json: bool) -> None:
     """``shoplm evaluate BUNDLE recommend``."""
     from shoplm.pipeline import recommending
     from shoplm.pipeline.progress import Terminal
 
-    how = recommending.evaluate(bundle, shop=shop, data=data, split=split, progress=Terminal())
+    how = recommending.evaluate(bundle, shop=shop, data=data, mapping=pairs_of(pairs), split=split, progress=Terminal())
     show(how.plain(), str(how), as_json, typed("recommend", bundle, "--shop", shop or "DIR", "--user", "ID"))
 
 
@@ -68,18 +68,37 @@ def verify_recommend(bundle: Path) -> None:
 @click.option("--shop", type=FOLDER, required=True, help="A shop's folder: what the shopper did, and what is in stock.")
 @click.option("--user", metavar="ID", help="A shopper's id.")
 @click.option("--items", metavar="ID,…", help="Instead of a shopper: items that someone has just acted on, oldest first.")
+@click.option("--similar", metavar="ITEM", help="Items like this one.")
+@click.option("--bought-together", metavar="ID,…", help="What completes a basket.")
+@click.option("--trending", is_flag=True, help="What many act on lately.")
+@click.option("--rerank", metavar="ID,…", help="With --user or --items: these items, in order.")
 @click.option("--all-users", "everybody", is_flag=True, help="A list for every shopper, into --out.")
 @click.option("--out", type=FILE, help="With --all-users: a Parquet file.")
-@click.option("-k", "k", type=int, default=10, show_default=True, help="How many.")
+@click.option("-k", "k", type=int, help="How many; 10, or with --rerank all.")
+@click.option("--offset", type=int, default=0, help="Places to pass over: page 3 of ten begins at 20.")
+@click.option("--rules", type=FILE, help="A YAML file of the shop's rules: filter, hide, promote, cap, pin.")
+@click.option("--diversity", type=float, default=0.0, help="From 0, by score alone, to 1, by unlikeness alone.")
+@click.option("--explore", type=float, default=0.0, help="Probability that a place is given to any candidate.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is explored.")
 @click.option("--why", is_flag=True, help="What each source says for each item.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def recommend(
-    bundle: Path, shop: Path, user: str | None, items: str | None, everybody: bool, out: Path | None, k: int, why: bool, as_json: bool
-) -> None:
-    """List items for a shopper, best first, each with the reason why it is there."""
-    from shoplm.pipeline import recommending
-    from shoplm.pipeline.progress import Terminal
+    bundle: Path, shop: Path, user: str | None, everybody: bool, out: Path | None, k: int | None, rules: Path | None, why: bool,
+    as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """List items, best first, each with the reason why it is there: for a shopper, around an item, to a basket, of what is trending."""
+    import time
 
+    from shoplm.apps.arranging import ListConfig
+    from shoplm.pipeline import listing
+    from shoplm.pipeline.progress import Terminal
+    from shoplm.pipeline.recommending import load
+
+    now_us = time.time_ns() // 1000
+    words = {name: _listed(given[name]) for name in ("items", "bought_together", "rerank")}
+    asked = {name: given[name] for name in ("offset", "diversity", "explore", "seed")}
+    config = ListConfig.of({**asked, "k": k if k is not None else len(words["rerank"]) or 10}, "recommend")
+    question = listing.Question(user=user, similar=given["similar"], trending=given["trending"], **words)
     if everybody != (out is not None):
         raise ConfigError(
             "--all-users: expected --out FILE beside it, a Parquet file that takes the lists"
@@ -87,19 +106,23 @@ def recommend(
             else "--out: only with --all-users"
         )
     if everybody and out is not None:
-        if user or items:
-            raise ConfigError("--all-users: leave out --user and --items")
-        count = recommending.recommend_all(recommending.load(bundle), shop, out, k, Terminal())
+        if question != listing.Question():
+            raise ConfigError("--all-users: leave out --user, --items and every other question")
+        count = listing.recommend_all(load(bundle), shop, out, config, rules=rules, now_us=now_us, progress=Terminal())
         show(
             {"shoppers": count, "out": str(out)}, f"lists of {count:,} shoppers: {out}", as_json, typed("evaluate", bundle, "--shop", shop)
         )
         return
-    listed = [word.strip() for word in (items or "").split(",") if word.strip()]
-    picks, notes = recommending.listed(recommending.load(bundle), shop, user=user, items=listed, k=k)
-    lines = [f"note: {note}" for note in notes]
-    for place, pick in enumerate(picks, 1):
+    found = listing.listed(load(bundle), shop, question, config, rules=rules, now_us=now_us)
+    lines = [f"note: {note}" for note in found.notes]
+    for place, pick in enumerate(found.picks, config.offset + 1):
         lines.append(f"{place:>3}  {pick.item_id}  {pick.title}  ({pick.because})")
         if why:
-            lines.append("     " + ", ".join(f"{name} {share:.0%}" for name, share in pick.reason.shares.items()))
-    plain = {"user_id": user, "items": [pick.plain() for pick in picks], "notes": notes}
-    show(plain, "\n".join(lines), as_json, typed("evaluate", bundle, "--shop", shop))
+            told = ", ".join(f"{name} {share:.0%}" for name, share in pick.shares.items())
+            lines.append("     " + ", ".join(filter(None, [told, f"propensity {pick.propensity:.4g}" if config.explore else ""])))
+    show({"user_id": user, **found.plain()}, "\n".join(lines), as_json, typed("evaluate", bundle, "--shop", shop))
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    """The ids between commas."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())

@@ -58,7 +58,7 @@ def train(
     settings = [word for word in words if "=" in word]
     if apps.RECOMMEND in names:
         apps.train_recommend(
-            names, settings, shop, data, items, out, {**given, "recipe": recipe, "map": pairs, "resume or --restart": unfinished}, as_json
+            names, settings, shop, data, items, out, pairs, {**given, "recipe": recipe, "resume or --restart": unfinished}, as_json
         )
         return
     if items is not None:
@@ -221,7 +221,7 @@ def evaluate(
     from shoplm.cli import apps
 
     if name == apps.RECOMMEND or (name is None and apps.recommends(bundle)):
-        apps.evaluate_recommend(bundle, shop, data, split, as_json)
+        apps.evaluate_recommend(bundle, shop, data, pairs, split, as_json)
         return
     from shoplm.pipeline import judging
     from shoplm.pipeline.bundle import load

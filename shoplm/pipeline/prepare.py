@@ -9,10 +9,10 @@ import contextlib
 import difflib
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,40 @@ class Origin:
     """What the import of a plain file had to say."""
 
 
+class Form(Protocol):
+    """What a plain file holds: a task's rows, or whatever else says so. The words are those of ``Task``."""
+
+    @property
+    def subject(self) -> str:
+        """The contract's table that its rows go into."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns with words, of which it has at least one."""
+        ...
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Its columns -> ours."""
+        ...
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """Columns that only it has."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, str]:
+        """Values for required columns that it may lack."""
+        ...
+
+    @property
+    def numbered(self) -> str | None:
+        """The key that it may lack."""
+        ...
+
+
 @contextlib.contextmanager
 def origin(
     task: Task, shop: Path | Shop | None, data: Path | None, mapping: Mapping[str, str] | None = None, progress: Progress | None = None
@@ -71,25 +105,42 @@ def origin(
     assert data is not None
     with tempfile.TemporaryDirectory(prefix="shoplm-") as folder:
         made = Shop(Path(folder) / "shop", create=True)
-        wanted = {**field_mapping(task, data, mapping or {})}
-        plainly = {theirs: ours for ours, theirs in wanted.items() if ours in task.plain}
-        rest = {ours: theirs for ours, theirs in wanted.items() if ours not in task.plain}
-        with made.transaction() as transaction:
-            chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in read([data], task.subject))
-            transaction.add(
-                _numbered(chunks, task.numbered if task.numbered not in rest else None), mapping=rest, defaults=dict(task.defaults)
-            )
-        found = transaction.report.tables[task.subject]
-        if found.quarantined == found.read:
-            raise DataError(f"no row can be used, all {found.read:,} are faulty; the first: {found.first_fault}")
-        notes = [_became(data, found)] if found.quarantined or found.duplicate or found.updated else []
+        notes = brought(made, task, data, field_mapping(task, data, mapping or {}))
         if progress:
             for note in notes:
                 progress.say(note)
         yield Origin(made.view(), notes)
 
 
-def field_mapping(task: Task, data: Path, mapping: Mapping[str, str], keys: Sequence[str] = ()) -> dict[str, str]:
+def brought(made: Shop, form: Form, data: Path, wanted: Mapping[str, str], then: Callable[[Chunk], Chunk] | None = None) -> list[str]:
+    """Bring a plain file's rows into a temporary shop, streamed.
+
+    Args:
+        made: the shop.
+        form: what the file's rows are.
+        data: the file.
+        wanted: ours -> theirs, as ``field_mapping`` found it.
+        then: what a chunk becomes before the contract sees it; None = as it is.
+
+    Returns:
+        What there is to say: rows that are faulty, that stand twice or that replace others.
+
+    Raises:
+        DataError: the file cannot be read, or no row of it can be used.
+    """
+    plainly = {theirs: ours for ours, theirs in wanted.items() if ours in form.plain}
+    rest = {ours: theirs for ours, theirs in wanted.items() if ours not in form.plain}
+    with made.transaction() as transaction:
+        chunks = (replace(chunk, rows=_renamed(chunk.rows, plainly)) for chunk in read([data], form.subject))
+        numbered = _numbered(chunks, form.numbered if form.numbered not in rest else None)
+        transaction.add(map(then, numbered) if then else numbered, mapping=rest, defaults=dict(form.defaults))
+    found = transaction.report.tables[form.subject]
+    if found.quarantined == found.read:
+        raise DataError(f"no row can be used, all {found.read:,} are faulty; the first: {found.first_fault}")
+    return [_became(data, found)] if found.quarantined or found.duplicate or found.updated else []
+
+
+def field_mapping(task: Form, data: Path, mapping: Mapping[str, str], keys: Sequence[str] = ()) -> dict[str, str]:
     """Which column of a plain file is which of the contract or of the task: the user's ``--map`` first, then the task's own field names.
 
     A column of ``keys`` will do in place of a text.

@@ -1,4 +1,4 @@
-"""train, evaluate and ask ``recommend``: from a shop's events, or a plain file of acts, to lists with reasons.
+"""train and evaluate ``recommend``: from a shop's events, or a plain file of acts, to a judged bundle.
 
 Each shopper's last act is the test, the one before it validation; a file's ``split`` column, where it has one, says so itself.
 Ways of counting and weights come from the acts before validation; then the validation acts are counted, too. Lists are judged over all items, and whether seen items may be in them is always said.
@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from shoplm.apps.recommend import NAME, Reason, RecommendConfig, Recommender, fitted
-from shoplm.data.convert import text_in_sql
+from shoplm.apps.recommend import NAME, RecommendConfig, Recommender, fitted
 from shoplm.data.shop import Shop
-from shoplm.data.view import View
 from shoplm.errors import BundleError, DataError
 from shoplm.evaluate.bootstrap import Estimate
 from shoplm.evaluate.ranking import RankingJudge, RankingJudgement, difference
-from shoplm.files import whole
 from shoplm.model import bundle, folder
-from shoplm.pipeline.acts import SPLITS, Acts, acts_of, opened
+from shoplm.pipeline.acts import SPLITS, Acts, acts_of, left_out, opened
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.teaching import networks
 from shoplm.retrieve.blend import ranked
@@ -97,7 +92,7 @@ def judged(found: Recommender, acts: Acts, split: str, progress: Progress | None
 
 def train(
     config: RecommendConfig, *, shop: Path | Shop | None = None, data: Path | None = None, items: Path | None = None, out: Path,
-    progress: Progress | None = None,
+    mapping: Mapping[str, str] | None = None, progress: Progress | None = None,
 ) -> tuple[Recommender, Judged | None]:  # fmt: skip
     """Learn from a shop or from plain files, judge on validation, write a bundle.
 
@@ -109,8 +104,11 @@ def train(
         ResourceError: the bundle cannot be written.
     """
     waits, begin = progress or Silent(), time.perf_counter()
-    with opened(shop, data, items) as view:
-        acts = acts_of(view, config)
+    with opened(shop, data, items, mapping) as origin:
+        acts = acts_of(origin.view, config, cleaned=shop is not None)
+        odd = left_out(origin.view) if shop is not None else 0
+    for note in [*origin.notes, *([f"{odd:,} visitor(s) who act like a machine or buy like a trade teach nothing"] if odd else [])]:
+        waits.say(note)
     teaching, at_us = acts.upto(1 if (acts.split > 0).any() else 3)
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")
     teacher = networks(acts.texts, config, _derived(shop), waits)
@@ -158,8 +156,9 @@ def load(place: Path) -> Recommender:
 
 
 def evaluate(
-    place: Path, *, shop: Path | Shop | None = None, data: Path | None = None, split: str = "test", progress: Progress | None = None
-) -> Judged:
+    place: Path, *, shop: Path | Shop | None = None, data: Path | None = None, mapping: Mapping[str, str] | None = None,
+    split: str = "test", progress: Progress | None = None,
+) -> Judged:  # fmt: skip
     """Judge a bundle's lists for what each shopper took last.
 
     Raises:
@@ -170,8 +169,8 @@ def evaluate(
     found = load(place)
     if not found.config.held_out:
         raise DataError(f"{place}: was trained with held_out=false, so its test acts taught it; train without that to judge it")
-    with opened(shop, data) as view:
-        acts = acts_of(view, found.config)
+    with opened(shop, data, mapping=mapping) as origin:
+        acts = acts_of(origin.view, found.config, cleaned=shop is not None)
     return judged(found, _in_codes(acts, found), split, progress)
 
 
@@ -188,145 +187,3 @@ def _in_codes(acts: Acts, found: Recommender) -> Acts:
     codes = np.array([place[name] for name in acts.ids], np.int32)
     histories = Histories(codes[acts.histories.items], acts.histories.start, acts.histories.weight)
     return Acts(acts.shoppers, histories, acts.at_us, acts.split, found.ids, acts.texts, acts.data_version)
-
-
-@dataclass(frozen=True)
-class Pick:
-    """One item of a list."""
-
-    item_id: str
-    title: str
-    score: float
-    reason: Reason
-    because: str
-    """The reason in words."""
-
-    def plain(self) -> dict[str, Any]:
-        """As ``--json`` gives it."""
-        return {"item_id": self.item_id, "title": self.title, "score": round(self.score, 4), "source": self.reason.source, "because": self.because,
-                "sources": dict(self.reason.shares)}  # fmt: skip
-
-
-def recommend(
-    bundle: str | Path | Recommender, shop: str | Path | Shop, *, user_id: str | None = None, items: Sequence[str] = (), k: int = 10
-) -> list[dict[str, Any]]:
-    """A list for a shopper of a shop, or for someone who just acted on ``items``: ``shoplm.recommend``.
-
-    Returns:
-        For each item, best first, its id, title, score, source, the reason in words, and what each source's share of it is.
-
-    Raises:
-        DataError: ``k`` is not positive, or neither a shopper nor items are given.
-        BundleError: the bundle cannot be used.
-    """
-    found = bundle if isinstance(bundle, Recommender) else load(Path(bundle))
-    picks, _ = listed(found, shop if isinstance(shop, Shop) else Path(shop), user=user_id, items=items, k=k)
-    return [pick.plain() for pick in picks]
-
-
-def listed(
-    found: Recommender, shop: Path | Shop, *, user: str | None = None, items: Sequence[str] = (), k: int = 10
-) -> tuple[list[Pick], list[str]]:
-    """A list for a shopper of a shop, or for someone who just acted on ``items``, oldest first.
-
-    Products that the shop says are out of stock are left out.
-
-    Returns:
-        The list, best first, and notes in words: what could not be taken into account.
-
-    Raises:
-        DataError: ``k`` is not positive, or neither a shopper nor items are given.
-    """
-    if k < 1:
-        raise DataError(f"-k {k}: expected at least 1")
-    if (user is None) == (not items):
-        raise DataError("recommend: give either --user ID or --items ID,…")
-    view = (shop if isinstance(shop, Shop) else Shop(Path(shop))).view()
-    place = {name: at for at, name in enumerate(found.ids)}
-    notes: list[str] = []
-    done = list(items) if user is None else _done(view, user, found.config)
-    if user is not None and not done:
-        notes.append(f"`{user}`: no acts are known; answered as a new shopper")
-    strange = [name for name in done if name not in place]
-    if strange:
-        notes.append(f"{len(strange)} of the items acted on, such as `{strange[0]}`, came after the training and are passed over")
-    history = Histories.of([[place[name] for name in done if name in place]])
-    products = _stock(view)
-    barred = np.array([products.get(name, ("", False))[1] for name in found.ids], bool)
-    lists, scores = found.lists(history, k, barred)
-    picks = []
-    best = [int(item) for item in lists[0] if item >= 0]
-    for item, score, reason in zip(best, scores[0].tolist(), found.because(history, best), strict=False):
-        about = None if reason.act is None else found.ids[int(history.items[reason.act])]
-        named = products.get(about or "", ("", False))[0] or about
-        picks.append(Pick(found.ids[item], products.get(found.ids[item], ("", False))[0], score, reason, _sentence(reason, named)))
-    if len(picks) < k:
-        notes.append(f"{len(picks)} of {k} asked: {int(barred.sum()):,} items are out of stock, {len(set(done)):,} were seen before")
-    return picks, notes
-
-
-def recommend_all(found: Recommender, shop: Path | Shop, out: Path, k: int = 10, progress: Progress | None = None) -> int:
-    """A list for every shopper who has acted, as Parquet: user_id, rank (from 1), item_id, score; in flat memory beside the acts.
-
-    Returns:
-        Shoppers listed.
-
-    Raises:
-        DataError: ``k`` is not positive, or nobody has acted.
-        ResourceError: the file cannot be written; then there is none.
-    """
-    if k < 1:
-        raise DataError(f"-k {k}: expected at least 1")
-    with opened(shop, None) as view:
-        acts, products = acts_of(view, found.config), _stock(view)
-    place = {name: at for at, name in enumerate(found.ids)}
-    codes = np.array([place.get(name, -1) for name in acts.ids], np.int32)[acts.histories.items]
-    asked = replace(acts.histories, items=codes).only(codes >= 0)
-    barred, ids = np.array([products.get(name, ("", False))[1] for name in found.ids], bool), pa.array(found.ids)
-    with whole(out) as partial, pq.ParquetWriter(partial, _LISTS) as writer, (progress or Silent()).bar("listing", len(asked)) as moved:
-        for begin in range(0, len(asked), BATCH):
-            part = slice(begin, min(begin + BATCH, len(asked)))
-            items, scores = found.lists(asked.take(part), k, barred)
-            row, rank = np.nonzero(items >= 0)
-            columns = [
-                acts.shoppers.take(pa.array(row + begin)),
-                pa.array(rank + 1),
-                ids.take(pa.array(items[row, rank])),
-                pa.array(scores[row, rank]),
-            ]
-            writer.write_table(pa.table(dict(zip(_LISTS.names, columns, strict=True))).cast(_LISTS))
-            moved(part.stop - begin)
-    return len(asked)
-
-
-_LISTS = pa.schema([("user_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())])
-
-
-def _done(view: View, user: str, config: RecommendConfig) -> list[str]:
-    """The items that a shopper acted on, oldest first."""
-    named, who = ", ".join(map(text_in_sql, config.signs)), text_in_sql(user)
-    rows = view.sql(
-        f"""select item_id from events where (user_id = {who} or (user_id is null and user_pseudo_id = {who})) and item_id is not null
-            and event_name in ({named}) order by event_time, event_seq, event_id"""
-    )
-    found = rows["item_id"].to_pylist()
-    return [str(name) for at, name in enumerate(found) if not at or found[at - 1] != name][-config.last :]
-
-
-def _stock(view: View) -> dict[str, tuple[str, bool]]:
-    """Of each product its title, and whether it cannot be had."""
-    if not view.has("products"):
-        return {}
-    rows = view.sql("select id, title, coalesce(availability = 'out_of_stock', false) as gone from products")
-    return {name: (title or "", gone) for name, title, gone in zip(*(column.to_pylist() for column in rows.columns), strict=True)}
-
-
-def _sentence(reason: Reason, about: str | None) -> str:
-    """A reason in words, grounded in an act where the source speaks of acts."""
-    if reason.source == "popular" or about is None:
-        return "wanted by many lately"
-    said = {
-        "next": "often comes after", "together": "goes with", "similar": "is like", "sequence": "fits what was done, above all",
-        "alike": "goes, by its words, with",
-    }.get(reason.source, reason.source)  # fmt: skip
-    return f"{said} {about}"

@@ -137,20 +137,39 @@ def damped(pairs: sparse.csr_array, counts: Int64, config: CountConfig, most: in
 
 def from_texts(texts: Sequence[str], most: int = 100) -> sparse.csr_array:
     """(N, N) cosine of TF-IDF between the items' texts, of each item the ``most`` nearest; an empty text has no neighbours."""
+    return sparse.csr_array(sparse.vstack(_near(_vectors(texts), 0, most), format="csr"))
+
+
+def widened(near: sparse.csr_array, texts: Sequence[str], most: int = 100) -> sparse.csr_array:
+    """What ``from_texts`` gave for the first of N texts, with the items behind them: (N, N), each as near as its text is."""
+    known, items = near.shape[0], len(texts)
+    below = sparse.csr_array(sparse.vstack(_near(_vectors(texts), known, most), format="csr"))
+    above = sparse.csr_array((near.data, near.indices, near.indptr), shape=(known, items))
+    back = sparse.csr_array(below[:, :known].T)  # an old item is as near to a new one as the new one to it
+    beside = sparse.hstack([sparse.csr_array((known, known), dtype=np.float32), back], format="csr")
+    return sparse.csr_array(sparse.vstack([largest(sparse.csr_array(above + beside), most), below], format="csr"))
+
+
+def _vectors(texts: Sequence[str]) -> sparse.csr_array:
+    """(N, words) TF-IDF of length 1, or of nothing."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=WORDS, lowercase=True, min_df=2, dtype=np.float32)
     try:
-        vectors = sparse.csr_array(words.fit_transform(texts))
+        return sparse.csr_array(words.fit_transform(texts))
     except ValueError:  # not a word that two texts share
-        return sparse.csr_array((len(texts), len(texts)), dtype=np.float32)
+        return sparse.csr_array((len(texts), 1), dtype=np.float32)
+
+
+def _near(vectors: sparse.csr_array, first: int, most: int) -> list[sparse.csr_array]:
+    """The rows from ``first`` on of the cosines between all vectors, a piece at a time."""
     against, pieces = sparse.csc_array(vectors.T), []
-    for begin in range(0, len(texts), CHUNK):
+    for begin in range(first, vectors.shape[0], CHUNK):
         near = sparse.coo_array(vectors[begin : begin + CHUNK] @ against)
         row, column = near.coords
-        other = row + begin != column
+        other = (row + begin != column) & (near.data > 0)
         pieces.append(largest(sparse.csr_array((near.data[other], (row[other], column[other])), shape=near.shape), most))
-    return sparse.csr_array(sparse.vstack(pieces, format="csr"))
+    return pieces or [sparse.csr_array((0, vectors.shape[0]), dtype=np.float32)]
 
 
 def from_vectors(vectors: Float32, most: int = 100) -> sparse.csr_array:

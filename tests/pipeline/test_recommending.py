@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import shoplm
+from shoplm.apps.arranging import ListConfig
 from shoplm.apps.recommend import RecommendConfig
 from shoplm.cli import run
 from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
-from shoplm.pipeline import persons, recommending
-from shoplm.pipeline.acts import acts_of
+from shoplm.pipeline import listing, persons, recommending
+from shoplm.pipeline.acts import acts_of, opened
 
 ITEMS = 20
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,6 +37,13 @@ def events(shoppers=60, seed=0, name="view_item"):
 def products(**more):
     rows = [{"id": f"i{at}", "title": f"thing {at} of kind{at % 4}", "availability": more.get(f"i{at}", "in_stock")} for at in range(ITEMS)]
     return pa.Table.from_pylist([{**row, "updated_at": BEGIN} for row in rows])
+
+
+def picked(found, shop, k=10, **asked):
+    answer = listing.listed(
+        found, shop, listing.Question(**{name: tuple(of) if isinstance(of, list) else of for name, of in asked.items()}), ListConfig(k=k)
+    )
+    return answer.picks, answer.notes
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def test_a_shop_is_learnt_judged_and_asked(shop, trained):
     assert test.ours.seen == "removed"
     plain = json.loads(json.dumps(test.plain()))
     assert set(plain["baselines"]) == {"next", "together", "similar", "popular"}
-    picks, notes = recommending.listed(recommending.load(place), shop, items=["i3", "i4"], k=3)
+    picks, notes = picked(recommending.load(place), shop, items=["i3", "i4"], k=3)
     assert picks[0].item_id == "i5"
     assert picks[0].title == "thing 5 of kind1"
     assert picks[0].because.endswith(("thing 4 of kind0", "thing 3 of kind3"))
@@ -71,7 +79,7 @@ def test_a_shop_is_learnt_judged_and_asked(shop, trained):
 
 def test_a_list_in_python_is_the_command_lines(shop, trained):
     rows = shoplm.recommend(trained[2], shop, user_id="u3", k=4)
-    picks, _ = recommending.listed(trained[0], shop, user="u3", k=4)
+    picks, _ = picked(trained[0], shop, user="u3", k=4)
     assert rows == [pick.plain() for pick in picks]
     assert shoplm.recommend(trained[0], shop, items=["i4"], k=1)[0]["item_id"] == "i5"
 
@@ -102,42 +110,86 @@ def test_looks_at_one_thing_in_a_row_are_one_act_of_the_weightiest_kind(tmp_path
 
 def test_a_new_act_changes_the_next_answer_without_training(shop, trained):
     found = trained[0]
-    before = [pick.item_id for pick in recommending.listed(found, shop, user="u1", k=5)[0]]
+    before = [pick.item_id for pick in picked(found, shop, user="u1", k=5)[0]]
     when = BEGIN + timedelta(days=30)
     shop.upsert("events", pa.Table.from_pylist([{"user_id": "u1", "item_id": "i9", "event_name": "purchase", "event_time": when}]))
-    after = [pick.item_id for pick in recommending.listed(found, shop, user="u1", k=5)[0]]
+    after = [pick.item_id for pick in picked(found, shop, user="u1", k=5)[0]]
     assert before != after
     assert "i10" in after[:2]
 
 
 def test_what_is_out_of_stock_is_in_no_list(shop, trained):
-    assert recommending.listed(trained[0], shop, items=["i4"], k=3)[0][0].item_id == "i5"
+    assert picked(trained[0], shop, items=["i4"], k=3)[0][0].item_id == "i5"
     shop.upsert("products", products(i5="out_of_stock"))
-    assert "i5" not in [pick.item_id for pick in recommending.listed(trained[0], shop, items=["i4"], k=ITEMS)[0]]
+    assert "i5" not in [pick.item_id for pick in picked(trained[0], shop, items=["i4"], k=ITEMS)[0]]
 
 
 def test_an_unknown_shopper_and_unknown_items_are_answered_and_said(shop, trained):
-    picks, notes = recommending.listed(trained[0], shop, user="nobody ☂", k=3)
+    picks, notes = picked(trained[0], shop, user="nobody ☂", k=3)
     assert len(picks) == 3
     assert {pick.because for pick in picks} == {"wanted by many lately"}
     assert "answered as a new shopper" in notes[0]
-    picks, notes = recommending.listed(trained[0], shop, items=["i4", "new one"], k=3)
+    picks, notes = picked(trained[0], shop, items=["i4", "new one"], k=3)
     assert picks[0].item_id == "i5"
     assert "`new one`, came after the training" in notes[0]
-    picks, notes = recommending.listed(trained[0], shop, items=["i4"], k=1000)
+    picks, notes = picked(trained[0], shop, items=["i4"], k=1000)
     assert len(picks) == ITEMS - 1
     assert "19 of 1000 asked" in notes[-1]
 
 
 def test_lists_for_everybody_are_those_for_each(shop, trained, tmp_path):
     out = tmp_path / "lists.parquet"
-    assert recommending.recommend_all(trained[0], shop, out, k=4) == 60
+    assert listing.recommend_all(trained[0], shop, out, ListConfig(k=4)) == 60
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 240
     for user in ("u0", "u37"):
-        picks, _ = recommending.listed(trained[0], shop, user=user, k=4)
+        picks, _ = picked(trained[0], shop, user=user, k=4)
         assert [row["item_id"] for row in rows if row["user_id"] == user] == [pick.item_id for pick in picks]
         assert [row["rank"] for row in rows if row["user_id"] == user] == [1, 2, 3, 4]
+
+
+def test_a_files_split_words_are_those_of_the_house_and_others_are_refused(tmp_path):
+    table = events().to_pandas()
+    table["position"] = table.groupby("user_id").cumcount()
+    table["split"] = np.select([table["position"] == 5, table["position"] == 4], ["Testing", "dev"], "training")
+    plain = table.drop(columns=["event_time", "event_name"])
+    plain.to_csv(tmp_path / "acts.csv", index=False)
+    with opened(None, tmp_path / "acts.csv") as origin:
+        assert np.bincount(acts_of(origin.view, RecommendConfig()).split).tolist() == [240, 60, 60]
+    plain["split"] = plain["split"].replace("dev", "holdout")
+    plain.to_csv(tmp_path / "acts.csv", index=False)
+    with opened(None, tmp_path / "acts.csv") as origin, pytest.raises(DataError, match="column `split`: seen 'holdout', expected train"):
+        acts_of(origin.view, RecommendConfig())
+
+
+def test_columns_are_named_by_map_in_either_file(tmp_path):
+    rows = [f"u{who},{sku},{at}" for who in range(3) for at, sku in enumerate("abc")]
+    (tmp_path / "acts.csv").write_text("\n".join(["Wer,sku,nr", *rows]), "utf-8")
+    (tmp_path / "items.csv").write_text("sku,label\na,red shoe\nb,red hat\nc,", "utf-8")
+    pairs = {"user_id": "wer", "item_id": "sku", "position": "nr", "title": "label"}
+    with opened(None, tmp_path / "acts.csv", tmp_path / "items.csv", pairs) as origin:
+        acts = acts_of(origin.view, RecommendConfig())
+    assert acts.ids == ("a", "b", "c")
+    assert acts.texts == ("red shoe", "red hat", "c")  # where nothing is told, its id
+    assert acts.histories.items.tolist() == [0, 1, 2] * 3
+    with pytest.raises(DataError, match=r"no column `farbe` .--map colour=farbe.; there is"):
+        recommending.train(RecommendConfig(), data=tmp_path / "acts.csv", mapping={"colour": "farbe"}, out=tmp_path / "out")
+
+
+def test_of_equal_times_the_later_line_is_the_later_act(tmp_path):
+    lines = [f"u,{item},2026-01-01T00:00:00Z" for item in "zyxab"]
+    (tmp_path / "acts.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]), "utf-8")
+    with opened(None, tmp_path / "acts.csv") as origin:
+        acts = acts_of(origin.view, RecommendConfig())
+    assert [acts.ids[at] for at in acts.histories.items] == list("zyxab")
+
+
+def test_a_row_without_a_place_in_the_order_is_left_out_and_said(tmp_path):
+    (tmp_path / "acts.csv").write_text("user_id,item_id,position\nu,a,0\nu,b,first\nu,c,2.0\n", "utf-8")
+    with opened(None, tmp_path / "acts.csv") as origin:
+        acts = acts_of(origin.view, RecommendConfig())
+    assert acts.ids == ("a", "c")
+    assert "1 left out as faulty" in origin.notes[0]
 
 
 def test_shoppers_who_do_not_consent_teach_nothing(tmp_path):
@@ -229,7 +281,7 @@ class TestCommandLine:
         [
             ([], "give either --user ID or --items"),
             (["--user", "u1", "--items", "i1"], "give either --user ID or --items"),
-            (["--user", "u1", "-k", "0"], "-k 0: expected at least 1"),
+            (["--user", "u1", "-k", "0"], "`k`: input should be greater than or equal to 1, seen 0"),
             (["--all-users"], "expected --out FILE"),
             (["--out", "x.parquet"], "--out: only with --all-users"),
         ],

@@ -18,6 +18,26 @@ BULK_PIECES = 20.0
 BULK_TIMES = 25.0
 """Times the usual number of purchases."""
 _WHO = "coalesce(user_id, user_pseudo_id)"
+_VISITORS = f"""with minutes as (
+    select {_WHO} as who, date_trunc('minute', event_time) as minute, count(*) as n,
+           count(*) filter (event_name in ('purchase', 'add_to_cart', 'begin_checkout', 'add_to_wishlist')) as bought
+    from events group by all),
+  people as (select who, sum(n) as acts, max(n) as most, sum(bought) as bought, count(distinct date_trunc('hour', minute)) as hours,
+                    count(distinct date_trunc('day', minute)) as days from minutes group by 1)
+  select *, most > {ACTS_A_MINUTE} as fast, acts >= {VIEWS_WITHOUT} and bought = 0 as idle,
+         hours >= {HOURS_AWAKE} * days and hours >= {HOURS_AWAKE} as awake from people"""
+"""Every visitor, and what about it is like a machine."""
+_TRADERS = f"""with buyers as (select {_WHO} as who, count(*) as bought, max(quantity) as most from events where event_name = 'purchase' group by 1)
+  select * from buyers where most >= {BULK_PIECES} or bought >= {BULK_TIMES} * greatest(2, (select median(bought) from buyers))"""
+"""Shoppers who buy like a trade."""
+UNLIKE_PERSONS = f"select who from ({_VISITORS}) where fast or awake or idle union select who from ({_TRADERS})"
+"""SQL for ``who`` acts like a machine or buys like a trade: no example of what private shoppers like."""
+REFUNDED = """(p.transaction_id is not null and exists (select 1 from events r where r.event_name = 'refund' and r.transaction_id = p.transaction_id
+    and (r.item_id is null or r.item_id = p.item_id) and (r.quantity is null or r.quantity >= coalesce(p.quantity, 1))))"""
+"""SQL: the purchase ``p`` of events was refunded, all its pieces."""
+CAME_BACK = """exists (select 1 from orders o where o.order_id = p.transaction_id
+    and (p.item_id is null or o.item_id = p.item_id) and o.status in ('returned', 'refunded', 'cancelled'))"""
+"""SQL: the purchase ``p`` of events is a line of an order that was cancelled or came back."""
 _ITEM = {"events": "item_id", "reviews": "item_id", "orders": "item_id", "ads": "item_id", "chats": "item_id"}
 
 
@@ -60,16 +80,9 @@ def _repeated(view: View) -> list[Finding]:
 
 
 def _machines(view: View) -> list[Finding]:
-    buys = "event_name in ('purchase', 'add_to_cart', 'begin_checkout', 'add_to_wishlist')"
     found = ask(
         view,
-        f"""with minutes as (
-              select {_WHO} as who, date_trunc('minute', event_time) as minute, count(*) as n, count(*) filter ({buys}) as bought
-              from events group by all),
-            people as (select who, sum(n) as acts, max(n) as most, sum(bought) as bought, count(distinct date_trunc('hour', minute)) as hours,
-                              count(distinct date_trunc('day', minute)) as days from minutes group by 1),
-            judged as (select *, most > {ACTS_A_MINUTE} as fast, acts >= {VIEWS_WITHOUT} and bought = 0 as idle,
-                              hours >= {HOURS_AWAKE} * days and hours >= {HOURS_AWAKE} as awake from people)
+        f"""with judged as ({_VISITORS})
             select count(*) as n, sum(acts) as acts, count(*) filter (fast) as fast, count(*) filter (idle) as idle, count(*) filter (awake) as awake,
                    max(most) as most, max_by(who, acts) as who, max(acts) as loudest from judged where fast or awake or idle""",
     )[0]
@@ -88,9 +101,7 @@ def _machines(view: View) -> list[Finding]:
 def _bulk(view: View) -> list[Finding]:
     found = ask(
         view,
-        f"""with buyers as (select {_WHO} as who, count(*) as bought, max(quantity) as most from events where event_name = 'purchase' group by 1)
-            select count(*) as n, sum(bought) as bought, max(most) as most from buyers
-            where most >= {BULK_PIECES} or bought >= {BULK_TIMES} * greatest(2, (select median(bought) from buyers))""",
+        f"select count(*) as n, sum(bought) as bought, max(most) as most from ({_TRADERS})",
     )[0]
     if not found["n"]:
         return []
@@ -113,9 +124,7 @@ def _returns(view: View, tables: Sequence[str]) -> list[Finding]:
             )
         kept = number(
             view,
-            """select count(*) from events p where event_name = 'purchase' and transaction_id is not null and exists (
-                 select 1 from events r where r.event_name = 'refund' and r.transaction_id = p.transaction_id
-                 and (r.item_id is null or r.item_id = p.item_id))""",
+            f"select count(*) from events p where event_name = 'purchase' and {REFUNDED}",
         )
         if kept:
             text = f"{kept:,} purchases were refunded and still count as bought"
@@ -124,8 +133,7 @@ def _returns(view: View, tables: Sequence[str]) -> list[Finding]:
     if "orders" in tables and "events" in tables:
         back = number(
             view,
-            """select count(*) from events p where event_name = 'purchase' and exists (select 1 from orders o where o.order_id = p.transaction_id
-                 and (p.item_id is null or o.item_id = p.item_id) and o.status in ('returned', 'refunded', 'cancelled'))""",
+            f"select count(*) from events p where event_name = 'purchase' and {CAME_BACK}",
         )
         if back:
             text = f"{back:,} purchases belong to order lines that were cancelled or came back, and still count as bought"

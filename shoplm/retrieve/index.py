@@ -105,26 +105,28 @@ class VectorIndex:
             found[rows] = self._vectors[places]
         return found
 
-    def nearest(self, asked: Float32, k: int, allowed: frozenset[str] | None = None) -> list[list[tuple[str, float]]]:
+    def nearest(self, asked: Float32, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> list[list[tuple[str, float]]]:
         """The nearest ids of each of B vectors.
 
         Args:
             asked: (B, D).
             k: how many.
-            allowed: ids that may be answered; None = all.
+            allowed: (N) which of ``ids`` may be answered; None = all.
 
         Returns:
             For each at most k (id, cosine), the likest first; fewer where fewer are there.
 
         Raises:
-            ValueError: ``asked`` is not (B, D), or ``k`` is below 1.
+            ValueError: ``asked`` is not (B, D), ``allowed`` not (N), or ``k`` is below 1.
         """
         if asked.ndim != 2 or asked.shape[1] != self.dimensions or k < 1:
             raise ValueError(f"asked for {k} of shape {asked.shape}, expected at least 1 of (B, {self.dimensions})")
         open_ = self._alive
         if allowed is not None:
-            open_ = np.zeros(len(self._ids), bool)
-            open_[[self._place[name] for name in allowed if name in self._place]] = True
+            if allowed.shape != (len(self),):
+                raise ValueError(f"allowed has shape {allowed.shape}, expected ({len(self)},)")
+            open_ = self._alive.copy()
+            open_[self._alive] = allowed
         places, cosines = self._found(_unit(asked), min(k, max(1, int(open_.sum()))), open_, every=allowed is not None)
         return [
             [(self._ids[at], float(cosine)) for at, cosine in zip(row, said, strict=True) if at >= 0]

@@ -115,6 +115,8 @@ class Lexical:
 
     vocabulary: tuple[str, ...]
     """(V) sorted."""
+    written: tuple[str, ...]
+    """(V) how each is written in the texts, to be shown."""
     counts: Int32
     """(V) products that have each."""
     matrix: sparse.csr_array
@@ -168,7 +170,14 @@ class Lexical:
         known = sorted({(compact(value), row) for column in ids for row, value in enumerate(column) if value and compact(value)})
         named = np.array([row for _, row in known], np.int32)
         spelling = Spelling.of(vocabulary)
-        return Lexical(tuple(vocabulary), counts.astype(np.int32), matrix, spelling, tuple(name for name, _ in known), named, config)
+        shortest: dict[str, str] = {}
+        for piece, made in memo.items():
+            if len(made) == 1 and piece.isalpha():
+                shortest[made[0]] = min(shortest.get(made[0], piece.casefold()), piece.casefold(), key=lambda one: (len(one), one))
+        written = tuple(shortest.get(term, term) for term in vocabulary)
+        return Lexical(
+            tuple(vocabulary), written, counts.astype(np.int32), matrix, spelling, tuple(name for name, _ in known), named, config
+        )
 
     def ask(self, query: str) -> Asked:
         """Read a query: which terms of the vocabulary stand for each of its words."""
@@ -194,12 +203,11 @@ class Lexical:
         rows, score, share = [], [], []
         whole = 0.0
         for word in asked.words:
+            worth = self._worth(word)
+            whole += worth
             if not word.places:
-                whole += float(weight_of(0, self.matrix.shape[1])) if word.how == "unknown" else 0.0
                 continue
             own, said = self._postings(word)
-            worth = float(max(weight_of(int(self.counts[at]), self.matrix.shape[1]) for at in word.places))
-            whole += worth
             rows.append(own)
             score.append(said)
             share.append(np.full(len(own), worth, np.float32))
@@ -212,6 +220,14 @@ class Lexical:
         found = np.flatnonzero(total > 0)
         part = np.minimum(had[found] / max(whole, 1e-9), 1.0)
         return Scores(found, (total[found] * part**self.config.together).astype(np.float32), part.astype(np.float32))
+
+    def most(self, asked: Asked) -> float:
+        """More than any product can score: every word there, over and over."""
+        return sum(self._worth(word) for word in asked.words) * (self.config.k1 + 1)
+
+    def had(self, asked: Asked, row: int) -> list[Meant]:
+        """The words of a query that a product has."""
+        return [word for word in asked.words if any(self._has(at, row) for at in word.places)]
 
     def exact(self, query: str) -> list[int]:
         """The rows of the products whose id, or other number, is the query, or is one of its words."""
@@ -239,7 +255,7 @@ class Lexical:
         kept = {"settings": self.config.plain(), "products": int(self.matrix.shape[1]), "facts": dict(facts or {})}
         arrays = {
             "counts": self.counts, "data": self.matrix.data.astype(np.float32), "indices": self.matrix.indices.astype(np.int32), "indptr": self.matrix.indptr.astype(np.int64),
-            "hashes": self.spelling.hashes, "owners": self.spelling.owners, "named": self.named, **_lines("vocabulary", self.vocabulary), **_lines("names", self.names),
+            "hashes": self.spelling.hashes, "owners": self.spelling.owners, "named": self.named, **_lines("vocabulary", self.vocabulary), **_lines("written", self.written), **_lines("names", self.names),
         }  # fmt: skip
         packed.write(path, KIND, kept, arrays)
 
@@ -257,7 +273,8 @@ class Lexical:
             matrix = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
             config = LexicalConfig.of(facts["settings"])
             spelling = Spelling(arrays["hashes"], arrays["owners"])
-            return Lexical(vocabulary, arrays["counts"], matrix, spelling, names, arrays["named"], config), dict(facts["facts"])
+            written = _strings("written", arrays)
+            return Lexical(vocabulary, written, arrays["counts"], matrix, spelling, names, arrays["named"], config), dict(facts["facts"])
         except (KeyError, ValueError, TypeError) as error:
             raise BundleError(f"{path}: cannot be used ({type(error).__name__}); remove it and it is made again") from None
 
@@ -274,21 +291,21 @@ class Lexical:
             return Meant(piece, tuple(there), (1.0,) * len(there), "found", piece)
         word = said[0]
         if completing and (found := self._completed(word)):
-            return Meant(piece, tuple(found), (self.config.completion,) * len(found), "completed", self.vocabulary[found[0]])
+            return Meant(piece, tuple(found), (self.config.completion,) * len(found), "completed", self.written[found[0]])
         near = self.spelling.near(word, self.vocabulary, slips(word))
         # of equally near words the one that more products have, and that begins alike: people seldom miss the first sign
         near.sort(key=lambda pair: (pair[0], self.vocabulary[pair[1]][:1] != word[:1], -int(self.counts[pair[1]]), pair[1]))
         if near and near[0][0] == 1:
             return self._spelt(piece, near)
         if parts := self._divided(word):
-            return Meant(piece, parts, (1.0, 1.0), "divided", " ".join(self.vocabulary[at] for at in parts))
+            return Meant(piece, parts, (1.0, 1.0), "divided", " ".join(self.written[at] for at in parts))
         return self._spelt(piece, near) if near else Meant(piece, (), (), "unknown", piece)
 
     def _spelt(self, piece: str, near: Sequence[tuple[int, int]]) -> Meant:
         best = [pair for pair in near if pair[0] == near[0][0]][:SPELLINGS]
         weight = self.config.spelling ** near[0][0]
         weights = [weight if not place else weight / 2 for place in range(len(best))]
-        return Meant(piece, tuple(at for _, at in best), tuple(weights), "corrected", self.vocabulary[best[0][1]])
+        return Meant(piece, tuple(at for _, at in best), tuple(weights), "corrected", self.written[best[0][1]])
 
     def _completed(self, word: str) -> list[int]:
         """The most frequent words that begin with one; of a single sign too much begins."""
@@ -307,6 +324,16 @@ class Lexical:
                 best = max(best or (0, (head, tail)), (both, (head, tail)))
         return best[1] if best else None
 
+    def _worth(self, word: Meant) -> float:
+        """What a word of a query weighs: its terms together, or the rarest that stands for it; what nobody has weighs most."""
+        worth = weight_of(self.counts[list(word.places)] if word.places else [0], self.matrix.shape[1])
+        return float(worth.sum() if word.how in ("found", "divided") else worth.max())
+
+    def _has(self, at: int, row: int) -> bool:
+        having = self._having(at)
+        place = int(np.searchsorted(having, row))
+        return place < len(having) and int(having[place]) == row
+
     def _having(self, at: int) -> npt.NDArray[np.integer[Any]]:
         """The rows of the products that have a term."""
         found: npt.NDArray[np.integer[Any]] = self.matrix.indices[self.matrix.indptr[at] : self.matrix.indptr[at + 1]]
@@ -316,7 +343,7 @@ class Lexical:
         """One word of the vocabulary that two of the query make up: ``lawn mower``."""
         one, two = terms(piece), terms(after)
         at = self._place(one[0] + two[0]) if one and two else None
-        return None if at is None else Meant(f"{piece} {after}", (at,), (1.0,), "joined", self.vocabulary[at])
+        return None if at is None else Meant(f"{piece} {after}", (at,), (1.0,), "joined", self.written[at])
 
     def _postings(self, word: Meant) -> tuple[Int64, Float32]:
         """The rows that have a word, and what it says for each: terms of one piece add up, words that stand for it do not."""

@@ -77,9 +77,12 @@ def test_after_any_adding_and_deleting_it_is_an_index_of_what_is_left(steps, gra
 
 def test_only_what_is_allowed_is_answered():
     found = VectorIndex.of(named(50), drawn(50))
-    near = found.nearest(drawn(1, seed=1), 10, allowed=frozenset(["i3", "i7", "not here"]))[0]
+    found.delete(["i0"])
+    near = found.nearest(drawn(1, seed=1), 10, allowed=np.isin(found.ids, ["i3", "i7"]))[0]
     assert {name for name, _ in near} == {"i3", "i7"}
-    assert found.nearest(drawn(1, seed=1), 10, allowed=frozenset())[0] == []
+    assert found.nearest(drawn(1, seed=1), 10, allowed=np.zeros(49, bool))[0] == []
+    with pytest.raises(ValueError):
+        found.nearest(drawn(1), 10, allowed=np.zeros(50, bool))
 
 
 def test_a_graph_is_built_where_comparing_all_is_too_slow_and_finds_what_it_must():

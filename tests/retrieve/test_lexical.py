@@ -73,7 +73,7 @@ def test_a_product_with_all_words_comes_first(index):
 @pytest.mark.parametrize(
     ("query", "wanted", "said"),
     [
-        ("haedphones blue", 0, "headphone blue"), ("juniprro", 1, "junipero"), ("airfilter blue", 4, "air filter blue"), ("ket tle ", 2, "kettle"),
+        ("haedphones blue", 0, "headphones blue"), ("juniprro", 1, "junipero"), ("airfilter blue", 4, "air filter blue"), ("ket tle ", 2, "kettle"),
         ("lnien dress", 5, "linen dress"),
     ],
 )  # fmt: skip

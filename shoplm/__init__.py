@@ -21,12 +21,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load", "recommend", "search"]
+__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load", "profile", "recommend", "search"]
 
 if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
     from shoplm.pipeline.compare.comparing import compare
+    from shoplm.pipeline.profiling import profile
     from shoplm.pipeline.recommending import recommend
     from shoplm.pipeline.searching import search
     from shoplm.pipeline.training import fit
@@ -37,6 +38,7 @@ _HOMES = {
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
     "compare": "shoplm.pipeline.compare.comparing",
+    "profile": "shoplm.pipeline.profiling",
     "recommend": "shoplm.pipeline.recommending",
     "search": "shoplm.pipeline.searching",
 }

@@ -1,4 +1,4 @@
-"""The verbs that look something up: search for products."""
+"""The verbs that look something up: search for products, profile a shopper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shoplm.cli.doors import FOLDER, main, show, typed
+from shoplm.cli.doors import FILE, FOLDER, main, show, typed
 
 
 @main.command()
@@ -51,3 +51,27 @@ def _marked(title: str, marks: tuple[tuple[int, int], ...]) -> str:
         parts += [title[at:start], click.style(title[start:stop], bold=True)]
         at = stop
     return "".join([*parts, title[at:]])
+
+
+@main.command()
+@click.argument("user")
+@click.option("--shop", type=FOLDER, required=True, help="A shop's folder.")
+@click.option("--bundle", type=FOLDER, help="One with the task sentiment, by whose aspects the shopper's reviews are read.")
+@click.option("--at", metavar="MOMENT", help="As it was known then, such as 2026-03-01; without it, after the newest act.")
+@click.option("--out", type=FILE, help="Write a page with a picture there (.html).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def profile(user: str, shop: Path, bundle: Path | None, at: str | None, out: Path | None, as_json: bool) -> None:
+    """What may be said of shopper USER: tastes, prices, likes, searches, rhythm; each claim with the acts it rests on."""
+    from shoplm.pipeline import profiling
+
+    found = profiling.profiled(shop, user, bundle=bundle, at=at)
+    text = profiling.in_words(found)
+    if out is not None:
+        profiling.write_profile(found, out)
+        text += f"\npage: {out}"
+    show(
+        found.plain(),
+        text,
+        as_json,
+        typed("profile", user, "--shop", shop, "--out", "profile.html") if out is None else typed("export", user, "--shop", shop),
+    )

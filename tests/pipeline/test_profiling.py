@@ -18,7 +18,16 @@ KINDS = {"i1": "Fashion > Shoes", "i2": "Fashion > Shoes", "i3": "Home > Mugs", 
 
 def act(number, user, item, day, name="purchase", price=20.0, **more):
     when = BEGIN + timedelta(days=day)
-    return {"event_id": f"e{number}", "user_id": user, "item_id": item, "event_name": name, "event_time": when, "price": price, **more}
+    return {
+        "event_id": f"e{number}",
+        "user_id": user,
+        "item_id": item,
+        "event_name": name,
+        "event_time": when,
+        "price": price,
+        "search_term": None,
+        **more,
+    }
 
 
 @pytest.fixture

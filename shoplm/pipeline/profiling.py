@@ -33,7 +33,7 @@ FACETS: Mapping[str, str] = {
 """What a product is, in SQL over the products."""
 WORDS = 3
 """Words of a review that are told where no aspects are known."""
-LEAST = 1.0
+LEAST = 2.0
 """Standard deviations that such a word must lean its review's way."""
 SENTIMENT = "sentiment"
 

@@ -153,7 +153,7 @@ def find(
     found = fused(words, asked, open_, near, by)
     total = found.total + (0 if taste is None else by.personal * taste.liking[found.rows])
     first = np.isin(found.rows, named)
-    missing = np.array([row for row in named if row not in set(found.rows.tolist())], np.int64)
+    missing = np.setdiff1d(np.array(named, np.int64), found.rows)
     rows = np.concatenate([found.rows, missing])
     total, first = np.concatenate([total, np.zeros(len(missing))]), np.concatenate([first, np.ones(len(missing), bool)])
     order = np.lexsort((rows, -total, ~first))

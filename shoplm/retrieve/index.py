@@ -36,8 +36,8 @@ AT = 10
 class IndexConfig(Config):
     """When comparing all gives way to a graph."""
 
-    slow_ms: float = pydantic.Field(default=10.0, ge=0)
-    """CPU milliseconds of one question from which a graph is built."""
+    slow_ms: float = pydantic.Field(default=25.0, ge=0)
+    """CPU milliseconds of one question from which a graph is built: about what the backbone takes to read a query."""
     recall: float = pydantic.Field(default=0.95, gt=0, le=1)
     """Share of the true ten nearest that a graph must find."""
     sample: int = pydantic.Field(default=200, ge=1)

@@ -4,7 +4,7 @@ The floors, each importing only those below it:
 
     cli                     the command line
     pipeline                the story in a few functions: train, evaluate, compare; the Bundle that users hold
-    apps                    what a shop does with answers: recommend
+    apps                    what a shop does with answers: recommend, search, profile
     tasks                   the questions, one file each
     train | evaluate        learning | judging
     task                    the form that one task fills in
@@ -21,13 +21,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load", "recommend"]
+__all__ = ["Bundle", "Shop", "__version__", "compare", "fit", "load", "profile", "recommend", "search"]
 
 if TYPE_CHECKING:
     from shoplm.data.shop import Shop
     from shoplm.pipeline.bundle import Bundle, load
     from shoplm.pipeline.compare.comparing import compare
     from shoplm.pipeline.listing import recommend
+    from shoplm.pipeline.profiling import profile
+    from shoplm.pipeline.searching import search
     from shoplm.pipeline.training import fit
 
 _HOMES = {
@@ -36,7 +38,9 @@ _HOMES = {
     "load": "shoplm.pipeline.bundle",
     "fit": "shoplm.pipeline.training",
     "compare": "shoplm.pipeline.compare.comparing",
+    "profile": "shoplm.pipeline.profiling",
     "recommend": "shoplm.pipeline.listing",
+    "search": "shoplm.pipeline.searching",
 }
 
 

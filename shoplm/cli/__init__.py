@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import click
 
-from shoplm.cli import shop, model, apps  # isort: skip  (in the order in which their verbs are listed)
+from shoplm.cli import shop, model, apps, find  # isort: skip  (in the order in which their verbs are listed)
 from shoplm.cli.doors import main
 
-__all__ = ["apps", "main", "model", "run", "shop"]
+__all__ = ["apps", "find", "main", "model", "run", "shop"]
 
 
 def run(arguments: Sequence[str]) -> int:

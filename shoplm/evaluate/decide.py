@@ -13,6 +13,8 @@ from shoplm.task import FloatArray
 
 FAVOURS = tuple(step / 20 for step in range(21))
 """How far a decision may favour rare classes: 0 not at all, 1 as if all classes were equally common."""
+WEIGHTY = 1000
+"""With so many rows, what they say of a question's favour counts as much as what those of all questions say."""
 TRUSTED = 10
 """With so many true yes, what they say of a threshold counts as much as what the probabilities themselves say of it."""
 
@@ -29,6 +31,26 @@ def best_favour(value_of: Callable[[float], float]) -> float:
     """The favour whose value is highest, the least of equals; 0 where nothing can be counted."""
     found = np.array([value_of(favour) for favour in FAVOURS])
     return 0.0 if np.isnan(found).all() else FAVOURS[int(np.nanargmax(found))]
+
+
+def best_favours(values_of: Mapping[str, Callable[[float], float]], rows: Mapping[str, int]) -> dict[str, float]:
+    """The favour of each of several questions: what its own rows say of it counts as much as what those of all say once there are ``WEIGHTY``.
+
+    A hundred rows choose among the favours by chance, and sometimes none at all for the rare; what is best for questions of one kind is
+    much alike.
+
+    Args:
+        values_of: for each question what a favour is worth; NaN counts nothing.
+        rows: for each question how many rows that comes from.
+    """
+    curves = {name: np.array([value_of(favour) for favour in FAVOURS]) for name, value_of in values_of.items()}
+    known = [curve for curve in curves.values() if not np.isnan(curve).any()]
+    common = np.mean(known, axis=0) if known else np.zeros(len(FAVOURS))
+    found = {}
+    for name, curve in curves.items():
+        own = rows[name] / (rows[name] + WEIGHTY)
+        found[name] = FAVOURS[int(np.argmax(own * np.nan_to_num(curve) + (1 - own) * common))]
+    return found
 
 
 def best_threshold(probability: FloatArray, target: Any) -> float:

@@ -8,6 +8,8 @@ Source: Brinkmann, Shraga & Bizer (2024), NN, NV, VN, VC and VW.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +61,58 @@ class Extraction(Metric):
         found = ratio(right, under)
         known = ~np.isnan(found)
         return ratio(np.where(known, found, 0.0).sum(-1), known.sum(-1).astype(float))
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The plain method: of each kind the longest value that train texts had of it and that stands in a text as whole words."""
+
+    known: Mapping[str, frozenset[int]]
+    """Value, in small letters -> the kinds that had it."""
+    words: int
+    """Words of the longest value."""
+
+    @staticmethod
+    def fit(texts: Sequence[str], spans: Any) -> Lookup:
+        """What train texts tell.
+
+        Args:
+            texts: M of them.
+            spans: (M, S, 3) as ``text.spans.encoded`` gives them.
+        """
+        known: dict[str, set[int]] = {}
+        for text, row in zip(texts, np.asarray(spans).tolist(), strict=True):
+            for start, stop, kind in row:
+                if stop > start and kind >= 0:
+                    known.setdefault(text[start:stop].lower(), set()).add(kind)
+        return Lookup({value: frozenset(kinds) for value, kinds in known.items()}, max((len(_words(value)) for value in known), default=0))
+
+    def find(self, texts: Sequence[str]) -> FloatArray:
+        """(M, S, 3) float32 start, stop and kind, at most one of a kind, of equals the first; -1 = no more."""
+        rows = [self._of(text) for text in texts]
+        found = np.full((len(rows), max((len(row) for row in rows), default=0) or 1, 3), -1.0, np.float32)
+        for at, row in enumerate(rows):
+            for place, (kind, (start, stop)) in enumerate(sorted(row.items())):
+                found[at, place] = start, stop, kind
+        return found
+
+    def _of(self, text: str) -> dict[int, tuple[int, int]]:
+        words, found = _words(text), dict[int, tuple[int, int]]()
+        for at, (start, _) in enumerate(words):
+            for _, stop in words[at : at + self.words]:
+                for kind in self.known.get(text[start:stop].lower(), ()):
+                    best = found.get(kind)
+                    if best is None or stop - start > best[1] - best[0]:
+                        found[kind] = start, stop
+        return found
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand; a sign, and a letter of writing without spaces, is one of its own."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+_WORD = re.compile(r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+|\S")
 
 
 def extraction(target: str, kinds: int) -> dict[str, Metric]:

@@ -30,7 +30,7 @@ CONFUSIONS = 12
 LETTERS = 700
 """An example's text is cut after so many characters."""
 
-_METHODS = {"tfidf": "TF-IDF + linear model", "majority": "always the commonest"}
+_METHODS = {"tfidf": "TF-IDF + linear model", "majority": "always the commonest", "lookup": "look-up of known values"}
 _METRICS = {
     "accuracy": "Accuracy",
     "macro_f1": "Macro-F1",

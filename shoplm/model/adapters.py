@@ -187,6 +187,11 @@ def fold_pairs(backbone: Backbone, shared: str, own: Mapping[str, str]) -> None:
     peft_kinds.drop(backbone, (shared, *own.values()))
 
 
+def form_of(backbone: Backbone, name: str, method: Method) -> dict[str, Any]:
+    """The settings, beside those of its recipe, by which a new adapter gets the form of the one that is there under ``name``."""
+    return peft_kinds.form_of(backbone, name) if method == "lora" else {}
+
+
 def _set_dropout(learning: Sequence[nn.Module], share: float) -> None:
     """The same dropout everywhere in what learns: in its own layers and in attention, which some models keep as a bare number."""
     every: list[Any] = [module for part in learning for module in part.modules()]

@@ -77,13 +77,15 @@ class Beside(nn.Module):
     """(B, D) and (B, F) -> (B, C): what numbers beside the text add to the logits, by themselves and together with the text.
 
     It is made to add nothing, so that a head begins with what the backbone knows; ``begin_beside`` then lets what numbers say alone
-    begin from a linear model of them.
+    begin from a linear model of them. ``settled`` numbers stay there, and never meet the text: where there are more of them than rows,
+    steps without that model's penalty learn the train rows by heart.
     """
 
     HIDDEN = 64
 
-    def __init__(self, features: int, width: int, outputs: int) -> None:
+    def __init__(self, features: int, width: int, outputs: int, *, settled: bool = False) -> None:
         super().__init__()
+        self.settled = settled
         self.numbers = nn.Linear(features, self.HIDDEN)
         self.text = nn.Linear(width, self.HIDDEN, bias=False)
         self.both = nn.Linear(self.HIDDEN, outputs, bias=False)
@@ -94,8 +96,14 @@ class Beside(nn.Module):
     def forward(self, states: States) -> Tensor:
         """(B, C) to be added to the logits."""
         assert states.features is not None, "this head reads features, and the batch has none"
-        met = F.gelu(self.numbers(states.features) + self.text(_of_unit_entries(states.pooled)))
-        added: Tensor = self.both(met) + self.alone(states.features)
+        if self.settled:
+            with torch.no_grad():  # not requires_grad: what a run saves and resumes is what could learn
+                return self._said(states.pooled, states.features)
+        return self._said(states.pooled, states.features)
+
+    def _said(self, pooled: Tensor, features: Tensor) -> Tensor:
+        met = F.gelu(self.numbers(features) + self.text(_of_unit_entries(pooled)))
+        added: Tensor = self.both(met) + self.alone(features)
         return added
 
 
@@ -164,7 +172,7 @@ class ChoiceHead(Deciding):
         self.weight = nn.Parameter(F.normalize(torch.randn(len(spec.labels), width)))
         self.bias = nn.Parameter(torch.zeros(len(spec.labels)))
         self.scale = nn.Parameter(torch.tensor(self.SHARPNESS))
-        self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
+        self.beside = Beside(spec.features, width, len(spec.labels), settled=spec.settled) if spec.features else None
 
     @property
     def intercept(self) -> Tensor:
@@ -213,7 +221,7 @@ class LabelsHead(Deciding):
         self.out = nn.Linear(width, len(spec.labels))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.beside = Beside(spec.features, width, len(spec.labels)) if spec.features else None
+        self.beside = Beside(spec.features, width, len(spec.labels), settled=spec.settled) if spec.features else None
 
     @property
     def intercept(self) -> Tensor:

@@ -263,6 +263,13 @@ def sum_up(backbone: Backbone, names: Sequence[str], name: str) -> None:
     _add_factors(backbone, name, factors, "lora")
 
 
+def form_of(backbone: Backbone, name: str) -> dict[str, Any]:
+    """The settings that give a new LoRA adapter the rank and the scale of ``name``: of two that were summed up another than theirs."""
+    model: Any = backbone.model
+    config = model.peft_config[name]
+    return {"r": int(config.r), "lora_alpha": float(config.lora_alpha), "use_rslora": bool(config.use_rslora)}
+
+
 def drop(backbone: Backbone, names: Sequence[str]) -> None:
     """Take adapters off the model."""
     model: Any = backbone.model

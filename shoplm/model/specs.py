@@ -23,6 +23,8 @@ class Choice:
     """How much this head's loss counts beside the others'."""
     features: int = 0
     """F, the numbers beside the text that it reads (``text.features``); 0 = the text alone."""
+    settled: bool = False
+    """Whether those numbers stay with what a linear model of them alone says: for lists of words, of which there are more than rows."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Labels:
     labels: tuple[str, ...]
     weight: float = 1.0
     features: int = 0
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,10 @@ def plain(spec: HeadSpec) -> dict[str, Any]:
     """A spec as plain values, for a bundle's ``config.json``."""
     head = next(name for name, kind in KINDS.items() if isinstance(spec, kind))
     values = asdict(spec)
-    if not values.get("features", True):
-        del values["features"]  # a head of the text alone is written as it always was
-    return {"head": head, **values}
+    as_ever = {
+        name for name in ("features", "settled") if not values.get(name, True)
+    }  # a head of the text alone is written as it always was
+    return {"head": head, **{name: value for name, value in values.items() if name not in as_ever}}
 
 
 def from_plain(values: Mapping[str, Any], where: str) -> HeadSpec:

@@ -134,10 +134,12 @@ FEW_RATES: Mapping[Method, float] = {"full": 2e-4, "lora": 1e-3, "adalora": 2e-3
 """The learning rates of a run that names none: with few rows, or where more than half of the layers are fully tuned, gentler ones (and then two passes do)."""
 
 
-def resolve(config: RunConfig, rows: int, depth: int, name: str | None = None) -> RunConfig:
+def resolve(config: RunConfig, rows: int, depth: int, name: str | None = None, *, settled: bool = False) -> RunConfig:
     """Every None that has a default filled in, from the method, the number of train rows and what the task says.
 
     ``name`` is the task that is to be learnt; None = the run's own, of several the one through whose layers most learns.
+    ``settled`` says that numbers beside the text already say most of what can be said: of few rows a second pass through the text would
+    learn them by heart, see docs/decisions/0034.
     The rates and passes were chosen on the validation rows of public data: see docs/decisions/0003 and 0025.
     """
     method: Method = config.adapter.method
@@ -148,7 +150,7 @@ def resolve(config: RunConfig, rows: int, depth: int, name: str | None = None) -
         layers = 0 if method == "head" else max(1, depth // 2 if few else int(depth * share + 1e-9))
     deep = method == "full" and not few and layers is not None and 2 * layers > depth
     chosen = {
-        "epochs": {"full": 8, "head": 60}.get(method, 10) if few else {"head": 30}.get(method, min(2, _passes(rows)) if deep else _passes(rows)),
+        "epochs": (1 if settled else {"full": 8, "head": 60}.get(method, 10)) if few else {"head": 30}.get(method, min(2, _passes(rows)) if deep else _passes(rows)),
         "batch_size": 32 if few else 64,
         "learning_rate": (FEW_RATES if few or deep else RATES)[method],
     }  # fmt: skip

@@ -17,9 +17,10 @@ import pyarrow as pa
 from shoplm.data.health.finding import Finding
 from shoplm.data.shop import Shop, View
 from shoplm.errors import DataError
+from shoplm.evaluate.baselines import Baseline, fit_baselines
 from shoplm.evaluate.baselines import Head as BaselineHead
-from shoplm.evaluate.baselines import fit_baselines
 from shoplm.evaluate.calibrate import uncalibrated
+from shoplm.evaluate.extraction import Lookup
 from shoplm.evaluate.judge import Estimate, Judge, Judgement, difference
 from shoplm.evaluate.metrics import ECE, LogLoss
 from shoplm.evaluate.report import Belief, Example, Report, metric_name, summary, verdict, write_report
@@ -284,6 +285,10 @@ def _baselines(rows: _Rows, specs: Mapping[str, HeadSpec], notes: list[str], pro
     if not texts:
         notes.append("no train rows in this data, so no baselines beside")
         return {}
+    spans = {name: encode({name: pa.concat_arrays(raw[name])}, specs)[name] for name, spec in specs.items() if isinstance(spec, Spans)}
+    if spans:
+        progress.say("baseline: look-up of values that train texts have")
+        return {"lookup": Baseline("lookup", "", {name: Lookup.fit(texts, told).find for name, told in spans.items()}, list)}
     kinds: dict[str, BaselineHead] = {}
     for name, spec in specs.items():
         if isinstance(spec, Choice):
@@ -307,6 +312,8 @@ def _baseline_values(
     task: Task, fitted: Fitted, specs: Mapping[str, HeadSpec], values: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
     """A baseline's probabilities as the task itself would derive values from them, its own calibration left as it is."""
+    if any(isinstance(spec, Spans) for spec in specs.values()):  # found in the text: there are no tokens to decide about
+        return dict(values)
     scores: dict[str, npt.NDArray[Any]] = {}
     for name, spec in specs.items():
         if isinstance(spec, Labels):

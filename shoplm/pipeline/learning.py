@@ -11,6 +11,7 @@ from shoplm.evaluate.judge import Judgement
 from shoplm.model import adapters
 from shoplm.model.backbone import Backbone
 from shoplm.model.bundle import TaskPart
+from shoplm.model.specs import Choice, Labels
 from shoplm.pipeline import choosing, describe, resuming, warming
 from shoplm.pipeline.config import RunConfig, resolve
 from shoplm.pipeline.driving import Way, drive, estimated
@@ -87,7 +88,8 @@ def learn(
         DivergedError: the loss exploded; the last good checkpoint stays.
         ResourceError: memory or disk ran out.
     """
-    resolved = resolve(config, lesson.train, backbone.depth, lesson.name)
+    settled = any(isinstance(spec, Choice | Labels) and spec.settled for spec in lesson.specs.values())
+    resolved = resolve(config, lesson.train, backbone.depth, lesson.name, settled=settled)
     resolved, resumed = resuming.entered(folder, lesson.prepared.digest, resolved, unfinished, progress)
     return work(set_up(lesson, resolved, backbone, Journal(folder), progress, ancestor), resumed=resumed)
 

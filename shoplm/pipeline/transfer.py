@@ -136,6 +136,7 @@ def started(config: RunConfig, found: Ancestor) -> RunConfig:
     Raises:
         ConfigError: its weights cannot be taken over by the run's method.
     """
+    given = config.adapter.model_fields_set
     config = as_there(config, found.contents, found.task, f"--from {found.place}")
     theirs, ours = found.part.method, config.adapter.method
     if theirs == "adalora" or (theirs in adapters.KEPT and theirs != ours):
@@ -143,7 +144,9 @@ def started(config: RunConfig, found: Ancestor) -> RunConfig:
         fix = f"set method={theirs}" if theirs != "adalora" else "its ranks differ from layer to layer, so nothing can go on from it"
         raise ConfigError(f"--from {found.place}: `{found.task}` was tuned by method={theirs}, and this run by method={ours}; {fix} "
                           f"(a run starts from {', '.join(named)}, the adapters each by the same method)")  # fmt: skip
-    return config
+    form = adapters.form_of(found.part.network.backbone, found.part.adapter, theirs) if theirs == ours else {}
+    open_ = {key: value for key, value in form.items() if key not in given}
+    return config.model_copy(update={"adapter": config.adapter.model_copy(update=open_)})
 
 
 def host(place: Path, config: RunConfig) -> tuple[Contents, RunConfig]:

@@ -120,16 +120,19 @@ class Attributes(Task):
         return Fitted(labels={NAME: labels}, words={SETTING: settings.calibration})
 
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
-        """What makes the tags' probabilities honest; then how far to lean to finding more, by F1."""
+        """What makes the tags' probabilities honest; then how far to lean to finding more, and whether values end where words do, by F1."""
         tagged, metric = scores.tagged[NAME], self.metrics_of(fitted)[self.judge_by]
         tags = tagged.tags(targets[NAME])
         fitted = calibrate(fitted, NAME, tagged.logits[tags >= 0], tags[tags >= 0])
 
-        def tried(lean: float) -> Fitted:
-            return fitted.model_copy(update={"numbers": {**fitted.numbers, "lean": lean}})
+        def tried(lean: float, *, whole: bool) -> Fitted:
+            return fitted.model_copy(update={"numbers": {**fitted.numbers, "lean": lean, "whole": float(whole)}})
 
-        found = {lean: metric.point(targets, {NAME: self._found(scores, tried(lean)).padded()}) for lean in LEANS}
-        return tried(max(LEANS, key=lambda lean: found[lean] if found[lean] == found[lean] else -1.0))  # NaN: nothing was counted
+        def worth(one: Fitted) -> float:
+            found = metric.point(targets, {NAME: self._found(scores, one).padded()})
+            return found if found == found else -1.0  # NaN: nothing was counted
+
+        return max((tried(lean, whole=whole) for lean in LEANS for whole in (True, False)), key=worth)  # of equals the first
 
     def answer(self, scores: Scores, fitted: Fitted) -> Answer:
         """Of each attribute its surest value, as JSON, and how sure the least sure of them is; of none, how sure that there is none."""
@@ -143,7 +146,8 @@ class Attributes(Task):
 
     def _found(self, scores: Scores, fitted: Fitted) -> Found:
         tagged = scores.tagged[NAME]
-        return decode(tagged, log_probabilities(fitted, NAME, tagged.logits), fitted.numbers.get("lean", 0.0)).surest()
+        found = decode(tagged, log_probabilities(fitted, NAME, tagged.logits), fitted.numbers.get("lean", 0.0))
+        return (found.whole(tagged.searched.texts.to_pylist()) if fitted.numbers.get("whole") else found).surest()
 
 
 def located(text: str, values: Values) -> tuple[list[dict[str, Any]], int]:

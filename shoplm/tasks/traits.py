@@ -11,7 +11,8 @@ Never more than that: one trait is not read to tell another.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -25,11 +26,11 @@ from shoplm.data.shop import View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.evaluate.calibrate import SETTING, Calibrating, calibrate, log_odds, log_probabilities
 from shoplm.evaluate.calibration import sigmoid
-from shoplm.evaluate.decide import best_favour, favoured, passed, thresholds
-from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1
+from shoplm.evaluate.decide import best_favours, favoured, passed, thresholds
+from shoplm.evaluate.metrics import AUROC, ECE, MacroF1, MicroF1, missing
 from shoplm.evaluate.several import average_precisions, mean_of, pooled
 from shoplm.model.specs import Choice, HeadSpec, Labels
-from shoplm.task import NO, YES, Answer, Fitted, Metric, Moments, Scores, Task, verdicts
+from shoplm.task import NO, YES, Answer, Fitted, FloatArray, Metric, Moments, Scores, Task, verdicts
 from shoplm.text.render import ACTS, PATH, Prompt, Segment, acts_of, clean, habits
 
 NAME = "traits"
@@ -110,10 +111,10 @@ class Traits(Task):
 
     def heads(self, fitted: Fitted) -> Mapping[str, HeadSpec]:
         """A choice for each group, and one head for all that is yes or no."""
-        width = fitted.features.width
-        found: dict[str, HeadSpec] = {name: Choice(tuple(fitted.labels[name]), features=width) for name in _groups(fitted)}
+        width, settled = fitted.features.width, bool(fitted.features.bags)
+        found: dict[str, HeadSpec] = {name: Choice(tuple(fitted.labels[name]), features=width, settled=settled) for name in _groups(fitted)}
         if LABELS in fitted.labels:
-            found[LABELS] = Labels(tuple(fitted.labels[LABELS]), features=width)
+            found[LABELS] = Labels(tuple(fitted.labels[LABELS]), features=width, settled=settled)
         return found
 
     def metrics_of(self, fitted: Fitted) -> Mapping[str, Metric]:
@@ -175,17 +176,14 @@ class Traits(Task):
     def choose(self, scores: Scores, targets: Mapping[str, Any], fitted: Fitted) -> Fitted:
         """What makes each trait's probabilities honest, how far its rare values are favoured, from when on a label is a yes."""
         numbers = dict(fitted.numbers)
+        worth: dict[str, Callable[[float], float]] = {}
         for name in _groups(fitted):
-            if name not in targets:
-                continue
-            fitted = calibrate(fitted, name, scores[name], targets[name])
-            logs, shares = log_probabilities(fitted, name, scores[name]), _shares(fitted, name)
-            metric, target = MacroF1(name, name), {name: targets[name]}
-            numbers[f"favour:{name}"] = best_favour(
-                lambda favour, logs=logs, shares=shares, metric=metric, target=target: metric.point(  # type: ignore[misc]
-                    target, {metric.value: favoured(logs, shares, favour)}
-                )
-            )
+            if name in targets:
+                fitted = calibrate(fitted, name, scores[name], targets[name])
+                logs, shares = log_probabilities(fitted, name, scores[name]), _shares(fitted, name)
+                worth[name] = partial(_macro_f1_at, name, logs, shares, targets[name])
+        favours = best_favours(worth, {name: int((~missing(targets[name])).sum()) for name in worth})
+        numbers |= {f"favour:{name}": favour for name, favour in favours.items()}
         if LABELS in fitted.labels and LABELS in targets:
             fitted = calibrate(fitted, LABELS, scores[LABELS], targets[LABELS])
             sure = sigmoid(log_odds(fitted, LABELS, scores[LABELS]))
@@ -220,6 +218,11 @@ class Traits(Task):
                 columns[f"{name}_probability"] = np.round(sure[:, at].astype(float), 4).tolist()
                 values |= {name: sure[:, at], f"{name} choice": held[:, at]}
         return Answer(columns, values)
+
+
+def _macro_f1_at(name: str, logs: FloatArray, shares: FloatArray, target: Any, favour: float) -> float:
+    metric = MacroF1(name, name)
+    return metric.point({name: target}, {name: favoured(logs, shares, favour)})
 
 
 def _groups(fitted: Fitted) -> list[str]:

@@ -7,6 +7,7 @@ A span without characters says that its kind is nowhere in the text; a kind of w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +103,21 @@ class Found:
         at = np.sort(order[first])
         return Found(self.row[at], self.start[at], self.stop[at], self.kind[at], self.probability[at], self.nothing)
 
+    def whole(self, texts: Sequence[str]) -> Found:
+        """The same spans, each end inside a word moved out to the end of the word, in the B texts that were searched.
+
+        A word is letters and digits; in writing without spaces between words (Chinese, Japanese, Thai, …) every place is one's end.
+        """
+        start, stop = self.start.copy(), self.stop.copy()
+        for at, row in enumerate(self.row.tolist()):
+            text, first, past = texts[row], int(start[at]), int(stop[at])
+            while first > 0 and _inside(text, first):
+                first -= 1
+            while past < len(text) and _inside(text, past):
+                past += 1
+            start[at], stop[at] = first, past
+        return Found(self.row, start, stop, self.kind, self.probability, self.nothing)
+
     def rows(self) -> list[list[tuple[int, int, int, float]]]:
         """For each row its spans: start, stop, kind, probability."""
         found: list[list[tuple[int, int, int, float]]] = [[] for _ in self.nothing]
@@ -112,6 +128,15 @@ class Found:
     def padded(self) -> npt.NDArray[np.float32]:
         """(B, S, 3) start, stop and kind, as a judge reads them beside ``encoded`` targets; -1 = no more."""
         return _in_rows(np.stack([self.start, self.stop, self.kind], 1), self.row, len(self.nothing)).astype(np.float32)
+
+
+def _inside(text: str, at: int) -> bool:
+    """Whether a word goes on from before a place in a text to behind it."""
+    return all(letter.isalnum() and not _UNSPACED.match(letter) for letter in (text[at - 1], text[at]))
+
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Thai, Lao, Burmese, Khmer, kana, Han."""
 
 
 def encoded(column: pa.Array, kinds: Sequence[str]) -> npt.NDArray[np.int32]:

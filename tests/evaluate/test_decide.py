@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from shoplm.evaluate.decide import best_favour, best_threshold, favoured
+from shoplm.evaluate.decide import FAVOURS, WEIGHTY, best_favour, best_favours, best_threshold, favoured
 
 
 def test_favouring_divides_by_the_shares_and_keeps_probabilities_where_it_is_nothing():
@@ -16,6 +16,32 @@ def test_favouring_divides_by_the_shares_and_keeps_probabilities_where_it_is_not
 def test_the_best_favour_is_the_least_of_equals_and_nothing_where_nothing_counts():
     assert best_favour(lambda favour: min(favour, 0.5)) == 0.5
     assert best_favour(lambda favour: float("nan")) == 0.0
+
+
+def test_few_rows_lean_on_what_all_questions_say_and_many_speak_for_themselves():
+    worth = {
+        "chance": lambda favour: 0.1 - abs(favour - 0.0) / 100,
+        **{f"q{at}": lambda favour: 0.5 - abs(favour - 0.8) for at in range(6)},
+    }
+    few = best_favours(worth, dict.fromkeys(worth, 50))
+    assert set(few.values()) == {0.8}
+    many = best_favours(worth, {**dict.fromkeys(worth, 50), "chance": 10**6 * WEIGHTY})
+    assert many["chance"] == 0.0
+    assert many["q0"] == 0.8
+
+
+@pytest.mark.parametrize("rows", [0, 7, 10**6])
+def test_a_lone_question_has_the_favour_of_its_own_rows(rows):
+    assert best_favours({"one": lambda favour: -((favour - 0.3) ** 2)}, {"one": rows}) == {"one": pytest.approx(0.3)}
+
+
+def test_without_anything_that_counts_nothing_is_favoured():
+    assert best_favours({"one": lambda favour: float("nan"), "two": lambda favour: min(favour, 0.5)}, {"one": 0, "two": 3}) == {
+        "one": 0.5,  # what the other says
+        "two": 0.5,
+    }
+    assert best_favours({"one": lambda favour: float("nan")}, {"one": 0}) == {"one": FAVOURS[0]}
+    assert best_favours({}, {}) == {}
 
 
 def test_with_many_rows_the_threshold_is_that_of_the_best_f1():

@@ -246,9 +246,13 @@ def test_a_head_of_the_text_alone_has_and_writes_nothing_of_features():
     assert not any("beside" in name for name in head(CHOICE).state_dict())
     assert "features" not in plain(CHOICE) | plain(STARS) | plain(TAGS)
     assert plain(FED[0])["features"] == 3
+    assert not any("settled" in plain(spec) for spec in FED)
 
 
-@pytest.mark.parametrize("spec", [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, SPANS, Text("masked"), *FED])
+@pytest.mark.parametrize(
+    "spec",
+    [CHOICE, Choice(("鞋", "b"), 0.1, 2.0), BINARY, STARS, TAGS, SPANS, Text("masked"), *FED, Choice(("a",), features=2, settled=True)],
+)
 def test_a_spec_survives_being_written(spec):
     assert from_plain(plain(spec), "config.json") == spec
 
@@ -294,6 +298,26 @@ def test_numbers_beside_the_text_begin_where_a_logistic_regression_of_them_ends(
     said = theirs.predict_proba(rows.numpy())
     # both stop where the gradient is small: thousandths of a probability
     np.testing.assert_allclose(ours[kind]().numpy(), said if kind == "choice" else said[:, 1], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("spec", [Choice(("a", "b"), features=30, settled=True), Labels(("x", "y"), features=30, settled=True)])
+def test_settled_numbers_stay_where_the_linear_model_of_them_ends_while_the_text_learns(spec):
+    made = build(spec, WIDTH, 10)
+    rows = torch.randn(20, 30)  # more numbers than rows
+    target = torch.arange(20) % 2 if isinstance(spec, Choice) else (torch.arange(40).view(20, 2) % 2).float()
+    made.begin_beside(rows, target)
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    assert before["beside.alone.weight"].any()
+    seen = States(torch.randn(20, 3, WIDTH), torch.randn(20, WIDTH), torch.randn(10, WIDTH), rows)
+    optimizer = torch.optim.AdamW(made.parameters(), 0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        made.loss(made(seen), target, torch.ones(20)).mean.backward()
+        optimizer.step()
+    moved = {name for name, tensor in made.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved
+    assert not any(name.startswith("beside") for name in moved)
+    assert all(parameter.requires_grad for parameter in made.parameters())  # what could learn is saved and resumed
 
 
 def test_a_head_without_numbers_beside_its_text_begins_as_ever():

@@ -67,6 +67,27 @@ def test_a_file_without_train_rows_is_judged_without_baselines(trained, tmp_path
     assert any("no train rows" in note for note in said.json["notes"])
 
 
+def test_values_found_in_texts_are_judged_beside_a_look_up_of_those_that_train_texts_had(bert, tmp_path):
+    file = tmp_path / "goods.jsonl"
+    told = [("red", "Acme"), ("blue", "Bolt")]
+    rows = [
+        {
+            "title": f"{colour} hat {at} by {brand}",
+            "attributes": {"Colour": colour, "Brand": brand},
+            "split": ("train", "train", "test")[at % 3],
+        }
+        for at in range(24)
+        for colour, brand in told
+    ]
+    file.write_text("".join(json.dumps({**row, "attributes": json.dumps(row["attributes"])}) + "\n" for row in rows))
+    done = shoplm("train", "attributes", "--data", file, "--backbone", bert, "--out", tmp_path / "out", "method=head", "epochs=1")
+    assert done.code == 0, done.err
+    said = shoplm("evaluate", tmp_path / "out", "--data", file, "--json")
+    assert said.code == 0, said.err
+    assert said.json["baselines"] == {"lookup": dict.fromkeys(("micro_f1", "precision", "recall", "macro_f1"), 1.0)}
+    assert "look-up of known values" in shoplm("evaluate", tmp_path / "out", "--data", file).out
+
+
 def test_evaluate_from_python_says_what_json_says(trained, rows_csv):
     found = library.load(trained["head"]).evaluate(data=rows_csv, split="all")
     said = shoplm("evaluate", trained["head"], "--data", rows_csv, "--split", "all", "--json").json

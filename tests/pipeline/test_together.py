@@ -18,6 +18,8 @@ from shoplm.pipeline import together
 from shoplm.pipeline.config import RunConfig
 from shoplm.pipeline.progress import Silent
 from shoplm.pipeline.training import train
+from shoplm.text.render import Prompt, Segment
+from shoplm.train import loop
 
 TEXTS = ["good dress", "awful quality", "where is my order", "tell me a joke"]
 SETTINGS = {"epochs": 2, "learning_rate": 1e-2, "seed": 5, "max_length": 24}
@@ -180,3 +182,33 @@ def test_ways_that_cannot_be_are_refused_before_any_work(bert, both_csv, tmp_pat
         with pytest.raises(ConfigError, match=words):
             train(RunConfig.read(names, backbone=None if "into" in settings else bert, **settings), data=both_csv, out=tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+def test_a_run_goes_on_from_a_task_whose_shared_and_own_adapter_were_laid_into_one(bert, both_csv, tmp_path, monkeypatch):
+    together_ = train(config(bert, "both", method="lora", r=3, lora_alpha=7.0), data=both_csv, out=tmp_path / "there")
+    monkeypatch.setattr(loop, "fit", lambda *_: iter(()))  # before its first step
+    begun = train(
+        RunConfig.read(["intent"], start=str(tmp_path / "there"), epochs=1, calibration="none"), data=both_csv, out=tmp_path / "on"
+    )
+    assert begun.contents.facts["intent"]["recipe"]["adapter"]["r"] == 6
+    texts = TEXTS[:3]
+    raw = [np.asarray(bundle.read("intent", bundle.contents.backbone.tokenizer.encode([Prompt((Segment(text),)) for text in texts])).values["intent"]) for bundle in (together_, begun)]  # fmt: skip
+    np.testing.assert_allclose(raw[1], raw[0], rtol=0, atol=1e-5)  # factors are multiplied in another order
+    with pytest.raises(ConfigError, match="another form"):
+        train(RunConfig.read(["intent"], start=str(tmp_path / "there"), r=3), data=both_csv, out=tmp_path / "no")
+
+
+def test_a_task_of_tokens_is_learnt_together_with_one_of_whole_texts(bert, tmp_path):
+    file = tmp_path / "goods.jsonl"
+    rows = [
+        {"title": f"{colour} hat {at}", "text": f"{colour} hat {at}", "intent": want, "attributes": json.dumps({"Colour": colour}), "split": ("train", "valid", "test")[at % 3]}
+        for at in range(12) for colour, want in (("red", "buy"), ("blue", "ask"))
+    ]  # fmt: skip
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = shoplm(
+        "train", "attributes", "intent", "--data", file, "--backbone", bert, "--out", tmp_path / "out", "sharing=shared", "epochs=1"
+    )
+    assert done.code == 0, done.err
+    for task in ("attributes", "intent"):
+        said = shoplm("evaluate", tmp_path / "out", task, "--data", file, "--json")
+        assert (said.code, said.json["rows"]) == (0, 8), said.err

@@ -404,3 +404,6 @@ def test_where_most_layers_are_fully_tuned_fewer_and_gentler_passes_are_made():
     assert (deep.epochs, deep.learning_rate, deep.head_rate) == (2, 2e-4, 5e-4)
     assert (flat.epochs, flat.learning_rate, flat.head_rate) == (4, 4e-4, 1e-3)
     assert resolve(RunConfig.read(["sentiment"], epochs=5, learning_rate=1e-3), 5000, 6).fit.epochs == 5
+    few = [resolve(RunConfig.read(["traits"]), 600, 6, "traits", settled=settled).fit.epochs for settled in (False, True)]
+    assert few == [8, 1]  # what numbers beside the text have said already is not learnt by heart
+    assert resolve(RunConfig.read(["traits"], epochs=3), 600, 6, "traits", settled=True).fit.epochs == 3

@@ -1,6 +1,7 @@
 """attributes: where a value stands, what is known of a row, what is answered."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -120,3 +121,15 @@ def test_it_answers_the_surest_value_of_each_attribute_and_leans_as_validation_c
     (row,) = TASK.answer(scores(), chosen).rows()
     assert json.loads(row["attributes"]) == {"Colour": "red", "Brand": "Acme"}
     assert row["probability"] == 0.45
+
+
+@pytest.mark.parametrize(("stop", "whole", "brand"), [(8, 1.0, "Acme"), (6, 0.0, "Ac")])
+def test_values_end_where_words_do_unless_validation_knows_better(tmp_path, stop, whole, brand):
+    fitted = TASK.learn(moments(ROWS, tmp_path).targets, AttributesSettings(calibration="none"))
+    tagged = scores().tagged["attributes"]
+    half = Scores({}, {"attributes": replace(tagged, searched=Searched(np.array([[0, 3], [4, 6]], np.int32), tagged.searched.texts))})
+    column = pa.array([[{"start": 0, "stop": 3, "kind": "Colour"}, {"start": 4, "stop": stop, "kind": "Brand"}]])
+    chosen = TASK.choose(half, {"attributes": encoded(column, fitted.labels["attributes"])}, fitted)
+    assert (chosen.numbers["whole"], chosen.numbers["lean"]) == (whole, 0.5)
+    (row,) = TASK.answer(half, chosen).rows()
+    assert json.loads(row["attributes"]) == {"Colour": "red", "Brand": brand}

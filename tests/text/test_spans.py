@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shoplm.text import spans
 from shoplm.text.render import Prompt, Segment
-from shoplm.text.spans import SPANS, Searched, Tagged, decode, encoded, tags
+from shoplm.text.spans import SPANS, Found, Searched, Tagged, decode, encoded, tags
 from shoplm.text.tokenize import Tokens
 
 KINDS = ("brand", "colour", "size")
@@ -182,3 +182,23 @@ def test_the_surest_of_a_kind_is_kept_in_its_place():
     found = spans.Found(*column)
     assert found.surest().rows() == [[(3, 4, 0, 0.7), (5, 6, 1, 0.8)], [(0, 1, 1, 0.1)], []]
     assert found.surest().padded().tolist() == [[[3, 4, 0], [5, 6, 1]], [[0, 1, 1], [-1] * 3], [[-1] * 3, [-1] * 3]]
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "whole"),
+    [
+        ("a dark-red hat", (3, 5), (2, 6)),  # "ar" of "dark"; a hyphen parts words
+        ("size M6x10", (5, 7), (5, 10)),
+        ("red", (0, 3), (0, 3)),
+        ("深红色帽子", (1, 3), (1, 3)),  # every place is a word's end
+        ("红Nike鞋", (2, 4), (1, 5)),
+        ("naïve", (0, 2), (0, 5)),
+    ],
+)
+def test_a_span_inside_words_is_moved_out_to_their_ends(text, span, whole):
+    one = np.ones(1)
+    found = Found(one.astype(int) - 1, np.array([span[0]]), np.array([span[1]]), one.astype(int), one, one)
+    said = found.whole([text])
+    assert (int(said.start[0]), int(said.stop[0])) == whole
+    assert said.whole([text]).rows() == said.rows()  # and stays there
+    assert int(found.start[0]) == span[0]

@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +106,16 @@ class Lists:
 
     def renew(self) -> None:
         """Counts all acts so far."""
+        from shoplm.apps.fitting import renewed
         from shoplm.pipeline.acts import acts_of, opened
 
-        with opened(self._shop, None) as view:
-            acts = acts_of(view, self._found.config)
+        with opened(self._shop, None) as origin:
+            acts = acts_of(origin.view, self._found.config, cleaned=True)
         place = {name: at for at, name in enumerate(self._found.ids)}
-        codes = np.array([place[name] for name in acts.ids], np.int32)[acts.histories.items]
-        from dataclasses import replace
-
-        self._found = self._found.on(replace(acts.histories, items=codes), acts.at_us)
+        codes = np.array([place[name] for name in acts.ids], np.int32)
+        shown = None if acts.shown is None else replace(acts.shown, items=codes[acts.shown.items])
+        histories = replace(acts.histories, items=codes[acts.histories.items])
+        self._found = renewed(self._found, histories, acts.at_us, shown=shown)
 
     def rank(self, arrivals: Any) -> Any:
         """A list for every visit, chance 1 each."""

@@ -2,8 +2,9 @@
 
 Sources name candidates: what often follows the last acts (``next``), what the same shoppers act on (``together``), what is worded
 alike (``similar``), what is wanted lately (``popular``). Whoever can train networks adds what the order of all acts says
-(``sequence``) and which texts go together (``alike``). A blend weighs them. How a source counts and what the weights are is
-learnt from each shopper's last act among those that teach; nobody's validation or test act is looked at.
+(``sequence``) and which texts go together (``alike``). Where items have brands, kinds or prices, a shopper's tastes in them count
+(``tastes``), and where the shop logs its lists, what is clicked when it is looked at (``liked``). A blend weighs them; ``fitting``
+learns how each counts and what it weighs.
 
 No shopper is stored: a list follows from the acts that are handed in, so an act of a minute ago changes it.
 """
@@ -15,7 +16,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,11 @@ from scipy import sparse
 
 from shoplm.config import Config
 from shoplm.errors import BundleError, DataError
-from shoplm.evaluate.ranking import KINDS, measured
-from shoplm.retrieve.blend import Candidates, Popularity, Source, gather, learn, names, ranked
+from shoplm.retrieve.blend import Candidates, Popularity, Source, gather, names, ranked
 from shoplm.retrieve.following import Following
 from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
-from shoplm.retrieve.neighbours import CountConfig, MemoryConfig, Neighbours, counted, damped, from_texts, widened
+from shoplm.retrieve.neighbours import MemoryConfig, Neighbours, widened
+from shoplm.retrieve.tastes import TasteConfig, Tastes
 
 NAME = "recommend"
 SIGNS: Mapping[str, float] = {
@@ -38,31 +39,10 @@ SIGNS: Mapping[str, float] = {
 }  # fmt: skip
 """How much an act says of what its shopper wants."""
 DAY_US = 86_400_000_000
-ASKED = 10_000
-"""Shoppers whose candidates the weights are learnt from, at most: about as many as ``blend.learn`` takes have a wanted one among them."""
-JUDGED = 4_000
-"""Shoppers that the sources' ways of counting are chosen on, at most."""
-CANDIDATES: Mapping[str, tuple[tuple[CountConfig, MemoryConfig], ...]] = {
-    "next": tuple(
-        (CountConfig(ordered=True, window=window, decay=decay, common_to=rare), MemoryConfig(recency=recency))
-        for window, decay in ((1, 1.0), (4, 0.5), (10, 0.8))
-        for rare in (0.0, 0.25)
-        for recency in (0.4, 0.7)
-    ),
-    "together": tuple(
-        (CountConfig(ordered=False, window=window, decay=decay, common_to=rare), MemoryConfig(recency=recency))
-        for window, decay in ((10, 0.8), (50, 0.95))
-        for rare in (0.0, 0.25)
-        for recency in (0.7, 0.9)
-    ),
-}
-"""Ways of counting that are tried, of each source; the one whose lists alone have the best NDCG at 10 is taken."""
 SIMILAR = "similar"
 """The source that counts nothing."""
-VECTORS = "item vectors"
-"""Their name in a network's file."""
-RECENCIES = (0.5, 0.7, 0.9)
-"""Of the texts' source."""
+VECTORS, FACET = "item vectors", "facet "
+"""Names in a source's file."""
 
 
 class RecommendConfig(Config):
@@ -76,8 +56,8 @@ class RecommendConfig(Config):
     """Candidates that each source names."""
     half_life_days: float = pydantic.Field(default=30.0, gt=0)
     """After how many days an act counts half for what is popular."""
-    seen: Literal["removed", "kept"] = "removed"
-    """Whether items that a shopper has acted on may be in the list."""
+    seen: Literal["removed", "kept"] | None = None
+    """Whether items that a shopper has acted on may be in the list; None = what finds more of what shoppers took next."""
     sequence: bool = True
     """Train a sequence model and vectors of the items' texts, as sources beside those that count."""
     passes: int = pydantic.Field(default=20, ge=1)
@@ -97,18 +77,6 @@ class RecommendConfig(Config):
     seed: int = pydantic.Field(default=0, ge=0, lt=2**63)
     held_out: bool = True
     """Keep each shopper's last two acts for validation and test; without it all acts teach, and nothing can be judged."""
-
-
-class Teacher(Protocol):
-    """Whoever trains networks, which this floor does not know, into sources."""
-
-    def learn(self, histories: Histories, wanted: Int32) -> Mapping[str, Source]:
-        """From what S shoppers did before they took ``wanted``, which may judge and teaches nothing."""
-        ...
-
-    def further(self, known: Mapping[str, Source], histories: Histories) -> Mapping[str, Source]:
-        """From more acts, beginning with what ``learn`` or ``further`` gave."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -153,6 +121,8 @@ class Recommender:
     config: RecommendConfig
     chosen: Mapping[str, Any]
     """How each source counts, in plain values."""
+    known: int | None = None
+    """Items that were there at the training, the first of N; None = all."""
 
     def lists(
         self, asked: Histories, k: int = 10, barred: npt.NDArray[np.bool_] | None = None, alone: str | None = None
@@ -172,30 +142,40 @@ class Recommender:
 
     def named(self, asked: Histories, k: int, barred: npt.NDArray[np.bool_] | None = None) -> Candidates:
         """What all sources name for B shoppers, enough for lists of ``k`` by any of them."""
-        return gather(self.sources, asked, max(self.config.most, k), asked if self.config.seen == "removed" else None, barred)
+        return self.completed(gather(self.sources, asked, max(self.config.most, k), asked if self.seen == "removed" else None, barred))
+
+    def completed(self, found: Candidates) -> Candidates:
+        """The same candidates with something said of those that came after the training.
+
+        Of a new item most sources can know nothing, which is no reason to be silent: each is taken to say of it what it says, for this
+        shopper, of known items that are as alike (``similar``) to what was done.
+        """
+        places = list(self.sources)
+        fresh = np.zeros(0, bool) if self.known is None else found.items >= self.known
+        if not fresh.any() or SIMILAR not in places:
+            return found
+        by, shoppers, owner = 2 * places.index(SIMILAR), len(found.start) - 1, found.owner
+        alike = found.says[:, by]
+        counted = ~fresh & (alike > 0)
+        total = np.bincount(owner[counted], alike[counted], shoppers)
+        says = found.says.copy()
+        for place, source in enumerate(self.sources.values()):
+            if place != by // 2 and not isinstance(source, Popularity):
+                for column in (2 * place, 2 * place + 1):
+                    share = np.bincount(owner[counted], says[counted, column], shoppers) / np.maximum(total, 1e-9)
+                    says[fresh, column] = np.minimum(share[owner[fresh]] * alike[fresh], 1)
+        return replace(found, says=says)
+
+    @property
+    def seen(self) -> Literal["removed", "kept"]:
+        """Whether items that a shopper has acted on may be in a list."""
+        return self.config.seen or "removed"
 
     def weighing(self, alone: str | None = None) -> Float32:
         """(F) the blend's weights, or those by which the order of one source is taken."""
         if alone is None:
             return self.weights
         return np.array([name == f"{alone} score" for name in names(list(self.sources))], np.float32)
-
-    def on(self, histories: Histories, at_us: Int64, teacher: Teacher | None = None) -> Recommender:
-        """The same ways of counting and weights, over more acts: (A) acts of S shoppers and their times.
-
-        A network stays as it is, and reads the new acts when it is asked; with a ``teacher`` it learns from them, too.
-        """
-        items = len(self.ids)
-        near = next((source.matrix for name, source in self.sources.items() if name == SIMILAR and isinstance(source, Neighbours)), None)
-        chosen = {
-            name: (CountConfig.of(said["count"]) if said["count"] else None, MemoryConfig.of(said["memory"]))
-            for name, said in self.chosen.items()
-        }
-        sources = _sources(histories, _lately(at_us, self.config), items, near, chosen, {})
-        taught = {name: source for name, source in self.sources.items() if name not in sources}
-        if teacher is not None and taught:
-            taught = dict(teacher.further(taught, histories))
-        return replace(self, counts=histories.counts(items), sources={**sources, **taught})
 
     def with_items(self, ids: Sequence[str], texts: Sequence[str]) -> Recommender:
         """The same with M items that came after the training: known by their texts alone, to acts and to lists.
@@ -217,7 +197,7 @@ class Recommender:
             else:
                 sources[name] = Among(source, known, items)
         counts = np.append(self.counts, np.zeros(items - known, np.int64))
-        return replace(self, ids=(*self.ids, *ids), counts=counts, sources=sources)
+        return replace(self, ids=(*self.ids, *ids), counts=counts, sources=sources, known=known if self.known is None else self.known)
 
     def because(self, history: Histories, items: Sequence[int]) -> list[Reason]:
         """Why each of some items is in the list of ONE shopper."""
@@ -235,10 +215,10 @@ class Recommender:
         best = list(self.sources)[order[0]]
         source = self.sources[best]
         act = None
-        if len(history.items) and isinstance(source, Neighbours):
+        if len(history.items) and isinstance(source, Neighbours | Tastes):
             act = int(source.because(history, item).argmax())
         elif len(history.items) and isinstance(source, Following):
-            act = int((without[best] @ source.vectors[item]).argmin())
+            act = len(history.items) - len(without[best]) + int((without[best] @ source.vectors[item]).argmin())
         listed = {list(self.sources)[place]: round(float(shares[place]), 4) for place in order if shares[place] > 0}
         return Reason(best, float(shares[order[0]]), act, listed)
 
@@ -255,6 +235,13 @@ class Recommender:
             elif isinstance(source, Popularity):
                 np.savez(folder / f"{name}.npz", counts=source.counts)
                 kinds[name] = {"popularity": {"most": source.most}}
+            elif isinstance(source, Tastes):
+                liked = {} if source.liked is None else {"liked": source.liked}
+                save_file(
+                    {"counts": source.counts, **liked, **{f"{FACET}{key}": codes for key, codes in source.facets.items()}},
+                    folder / f"{name}.safetensors",
+                )
+                kinds[name] = {"tastes": source.config.plain(), "memory": source.memory.plain()}
             elif isinstance(source, Following):
                 save_file({**source.weights, VECTORS: source.vectors}, folder / f"{name}.safetensors")
                 kinds[name] = {"following": source.plain()}
@@ -277,6 +264,12 @@ class Recommender:
                     weights = load_file(folder / f"{name}.safetensors")
                     sources[name] = Following.of(weights.pop(VECTORS), weights, kind["following"])
                     continue
+                if "tastes" in kind:
+                    held = load_file(folder / f"{name}.safetensors")
+                    facets = {key.removeprefix(FACET): codes for key, codes in held.items() if key.startswith(FACET)}
+                    taste, memory = TasteConfig.of(kind["tastes"]), MemoryConfig.of(kind["memory"])
+                    sources[name] = Tastes(facets, held["counts"], held.get("liked"), taste, memory)
+                    continue
                 with open(folder / f"{name}.npz", "rb") as file, np.load(file, allow_pickle=False) as held:
                     if "neighbours" in kind:
                         matrix = sparse.csr_array((held["data"], held["indices"], held["indptr"]), shape=(len(ids), len(ids)))
@@ -288,107 +281,6 @@ class Recommender:
             return Recommender(ids, counts, sources, np.array(plain["weights"], np.float32), config, plain["chosen"])
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, SafetensorError) as error:
             raise BundleError(f"{folder}: not a recommender that this version reads ({error}); train it again") from None
-
-
-def fitted(
-    histories: Histories, at_us: Int64, ids: Sequence[str], texts: Sequence[str] | None, config: RecommendConfig,
-    teacher: Teacher | None = None,
-) -> Recommender:  # fmt: skip
-    """Learn from S shoppers.
-
-    Args:
-        histories: their acts, oldest first, with weights.
-        at_us: (A) when each act was.
-        ids: (N) all items, acted on or not.
-        texts: (N) what each is in words; None = nothing is known in words.
-        config: settings.
-        teacher: trains networks as further sources; None = there are none.
-
-    Raises:
-        DataError: no shopper has two acts, so nothing follows anything.
-    """
-    short, wanted, rows = histories.without_last()
-    if not len(rows):
-        raise DataError("recommend: no shopper has two acts on items; give events of shoppers who come back")
-    items, near = len(ids), None if texts is None else from_texts(texts)
-    pairs: Pairs = {}
-    chosen = _chosen(short, wanted, items, near, config, pairs)
-    lately = _lately(at_us, config)
-    before_last = np.ones(len(histories.items), bool)
-    before_last[histories.start[1:][rows] - 1] = False
-    inner = _sources(short, lately[before_last & np.isin(histories.owner, rows)], items, near, chosen, pairs)
-    taught: Mapping[str, Source] = teacher.learn(short, wanted) if teacher is not None else {}
-    inner |= taught
-    some = np.linspace(0, len(short) - 1, min(len(short), ASKED)).astype(int)
-    asked = short.take(some)
-    weights = learn(gather(inner, asked, config.most, asked if config.seen == "removed" else None), wanted[some])
-    sources = _sources(histories, lately, items, near, chosen, {})
-    if teacher is not None:
-        sources |= teacher.further(taught, histories)
-    plain = {name: {"count": count.plain() if count else None, "memory": memory.plain()} for name, (count, memory) in chosen.items()}
-    return Recommender(tuple(ids), histories.counts(items), sources, weights, config, plain)
-
-
-Pairs = dict[tuple[int, float], sparse.csr_array]
-"""What pairs of acts of one set of histories add up to, by window and decay."""
-Chosen = Mapping[str, tuple[CountConfig | None, MemoryConfig]]
-
-
-def _chosen(short: Histories, wanted: Int32, items: int, near: sparse.csr_array | None, config: RecommendConfig, pairs: Pairs) -> Chosen:
-    """The best of ``CANDIDATES`` for each source, by its own lists' NDCG at 10 for what each shopper took last."""
-    rows = np.linspace(0, len(short) - 1, min(len(short), JUDGED)).astype(int)
-    asked, taken = short.take(rows), wanted[rows]
-    found: dict[str, tuple[CountConfig | None, MemoryConfig]] = {}
-    for name, ways in CANDIDATES.items():
-        scored = []
-        for place, (count, memory) in enumerate(ways):
-            memory = memory.model_copy(update={"last": config.last})
-            source = Neighbours(_counted(short, items, count, pairs), memory)
-            scored.append((_ndcg(source, asked, taken, config), -place, count, memory))
-        best = max(scored, key=lambda one: one[:2])
-        found[name] = best[2:]
-    if near is not None and near.nnz:
-        memories = [MemoryConfig(recency=recency, last=config.last) for recency in RECENCIES]
-        tried = [(_ndcg(Neighbours(near, memory), asked, taken, config), -place, memory) for place, memory in enumerate(memories)]
-        found[SIMILAR] = (None, max(tried, key=lambda one: one[:2])[2])
-    return found
-
-
-def _counted(histories: Histories, items: int, count: CountConfig, known: Pairs) -> sparse.csr_array:
-    """``neighbours.from_acts``, the pairs themselves counted once for all dampings of them."""
-    key = (count.window, count.decay)
-    if key not in known:
-        known[key] = counted(histories, items, count.window, count.decay)
-    pairs = known[key] if count.ordered else sparse.csr_array(known[key] + known[key].T)
-    return damped(pairs, histories.counts(items), count, 400)
-
-
-def _sources(
-    histories: Histories, lately: Float32, items: int, near: sparse.csr_array | None, chosen: Chosen, pairs: Pairs
-) -> dict[str, Source]:
-    found: dict[str, Source] = {}
-    for name, (count, memory) in chosen.items():
-        matrix = near if count is None else _counted(histories, items, count, pairs)
-        assert matrix is not None
-        found[name] = Neighbours(matrix, memory)
-    weight = lately if histories.weight is None else lately * histories.weight
-    found["popular"] = Popularity(np.bincount(histories.items, weight, items).astype(np.float32))
-    return found
-
-
-def _ndcg(source: Source, asked: Histories, wanted: Int32, config: RecommendConfig) -> float:
-    """NDCG at 10 of a source's own order, one wanted item a shopper."""
-    found = gather({"one": source}, asked, 10, asked if config.seen == "removed" else None)
-    items, _ = ranked(found, np.array([1, 0], np.float32), 10)
-    one = Histories(wanted, np.arange(len(wanted) + 1).astype(np.int64))
-    return float(measured(items, one, 10)[:, KINDS.index("ndcg")].mean())
-
-
-def _lately(at_us: Int64, config: RecommendConfig) -> Float32:
-    """(A) what an act counts for what is popular: half after each half-life before the newest act."""
-    ago = (int(at_us.max(initial=0)) - at_us) / (config.half_life_days * DAY_US)
-    found: Float32 = np.exp2(-np.minimum(ago, 60)).astype(np.float32)
-    return found
 
 
 def described(found: Recommender) -> list[str]:

@@ -29,7 +29,11 @@ from shoplm.data.shop import Shop
 from shoplm.data.view import View
 from shoplm.errors import DataError, did_you_mean
 from shoplm.pipeline.prepare import Origin, brought, field_mapping
-from shoplm.retrieve.histories import Float32, Histories, Int64
+from shoplm.pipeline.shown import LEAST as LEAST_CLICKS
+from shoplm.pipeline.shown import exposures_of
+from shoplm.retrieve.exposures import Exposures
+from shoplm.retrieve.histories import Float32, Histories, Int32, Int64
+from shoplm.retrieve.tastes import banded, coded
 from shoplm.text.render import clean
 
 SPLITS: Mapping[str, int] = {word: place for place, word in enumerate(split.SPLITS)}
@@ -107,11 +111,25 @@ class Acts:
     texts: tuple[str, ...]
     """(N) each item in words, empty where nothing is known."""
     data_version: str
+    facets: Mapping[str, Int32] = field(default_factory=dict)
+    """(N) of each facet of the products the code of an item's value, -1 = none."""
+    shown: Exposures | None = None
+    """Lists that the shoppers saw; None = none are logged."""
 
     def upto(self, split: int) -> tuple[Histories, Int64]:
         """The acts before those of a split: histories of all S shoppers, and the times."""
         kept = self.split < split
         return self.histories.only(kept), self.at_us[kept]
+
+    def shown_upto(self, split: int) -> Exposures | None:
+        """The lists that were done with by each shopper's last act before those of a split: later ones would tell of those."""
+        if self.shown is None:
+            return None
+        kept, latest = self.split < split, np.full(len(self.shoppers), np.iinfo(np.int64).min)
+        np.maximum.at(latest, self.histories.owner[kept], self.at_us[kept])
+        rows = np.flatnonzero(self.shown.until_us <= latest[self.shown.owner])
+        found = self.shown.take(rows)
+        return found if found.clicked.sum() >= LEAST_CLICKS else None
 
     def asked(self, split: int) -> tuple[Int64, Histories, Histories]:
         """The shoppers with acts in a split, what they did before, and the items that they took in it."""
@@ -195,8 +213,20 @@ def acts_of(view: View, config: RecommendConfig, *, cleaned: bool = False) -> Ac
     histories, _ = found.coded({name: place for place, name in enumerate(ids)})
     return Acts(
         found.shoppers, histories, found.at_us, _split(found.said, histories, config), tuple(ids),
-        tuple(texts.get(name, "") for name in ids), view.data_version,
+        tuple(texts.get(name, "") for name in ids), view.data_version, _facets(view, known), exposures_of(view, found.shoppers, ids),
     )  # fmt: skip
+
+
+def _facets(view: View, ids: pa.Array) -> dict[str, Int32]:
+    """(N) kinds, brands and price bands of items, as far as the products tell them."""
+    if not view.has("products"):
+        return {}
+    rows = view.sql("select id, product_type as kind, brand, cast(price as double) as price from products")
+    at = pc.index_in(ids, value_set=_one(rows["id"]))
+    kind, brand, price = (_one(rows[name].take(at)) for name in ("kind", "brand", "price"))
+    words = {name: coded(np.array(values.to_pylist(), object)) for name, values in (("kind", kind), ("brand", brand))}
+    prices = banded(price.to_numpy(zero_copy_only=False).astype(np.float64))
+    return {name: codes for name, codes in {**words, "price": prices}.items() if (codes >= 0).any()}
 
 
 def left_out(view: View) -> int:

@@ -143,6 +143,6 @@ def _fit(config: RecommendConfig, passes: int, rate: float) -> loop.FitConfig:
 
 def _ndcg(found: Following, asked: Histories, taken: Histories, config: RecommendConfig) -> float:
     """NDCG at 10 of the model's own lists, one wanted item a shopper."""
-    named = gather({"sequence": found}, asked, 10, asked if config.seen == "removed" else None)
+    named = gather({"sequence": found}, asked, 10, None if config.seen == "kept" else asked)
     lists, _ = ranked(named, np.array([1, 0], np.float32), 10)
     return float(measured(lists, taken, 10)[:, KINDS.index("ndcg")].mean())

@@ -321,9 +321,9 @@ class _Lists:
     def candidates(self, asked: Histories, barred: Any, applied: Applied, *, kept: bool) -> list[tuple[Int32, Float32]]:
         """Of each of B shoppers its candidates and their scores, all above 0."""
         found = self.stock.found
-        removed = None if kept or found.config.seen == "kept" else asked
+        removed = None if kept else self._unlisted(asked)
         most = max(found.config.most, self.config.k)
-        named = gather(_without(found, barred), asked, most, removed, barred)
+        named = found.completed(gather(_without(found, barred), asked, most, removed, barred))
         worth = (named.says @ found.weights * applied.boost[named.items]).astype(np.float32)
         lists = []
         for row in range(len(asked)):
@@ -331,12 +331,20 @@ class _Lists:
             there = worth[part] > 0
             items, scores = named.items[part][there], worth[part][there]
             if len(items) < self.config.offset + self.config.k and removed is not None and asked.lengths[row] > POPULAR:
-                one = asked.take(np.array([row]))  # what is popular was all seen: all items are named now
-                again = gather(_without(found, barred, len(found.ids)), one, most, one, barred)
+                one, gone = (
+                    each.take(np.array([row])) for each in (asked, removed)
+                )  # what is popular was all seen: all items are named now
+                again = found.completed(gather(_without(found, barred, len(found.ids)), one, most, gone, barred))
                 worth_again = (again.says @ found.weights * applied.boost[again.items]).astype(np.float32)
                 items, scores = again.items[worth_again > 0], worth_again[worth_again > 0]
             lists.append((items, scores))
         return lists
+
+    def _unlisted(self, asked: Histories) -> Histories:
+        """The acts whose items are not listed again: those on what was given back, or all."""
+        if self.stock.found.seen == "removed":
+            return asked
+        return asked.only(np.zeros(len(asked.items), bool) if asked.weight is None else asked.weight == 0)
 
     def arranged(self, items: Int32, scores: Float32, applied: Applied, barred: Any, user: str | None) -> Arranged:
         """The places of a page."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shoplm.apps.recommend import NAME, RecommendConfig, Recommender, fitted
+from shoplm.apps.fitting import Known, fitted, renewed
+from shoplm.apps.recommend import NAME, RecommendConfig, Recommender
 from shoplm.data.shop import Shop
 from shoplm.errors import BundleError, DataError
 from shoplm.evaluate.bootstrap import Estimate
@@ -25,7 +26,6 @@ from shoplm.pipeline.acts import SPLITS, Acts, acts_of, left_out, opened
 from shoplm.pipeline.progress import Progress, Silent
 from shoplm.pipeline.teaching import networks
 from shoplm.retrieve.blend import ranked
-from shoplm.retrieve.histories import Histories
 from shoplm.train.journal import machine, versions
 
 AT = (10, 20)
@@ -77,7 +77,7 @@ def judged(found: Recommender, acts: Acts, split: str, progress: Progress | None
     cold_rows = np.zeros(len(rows), bool)
     np.logical_or.at(cold_rows, wanted.owner, cold)
     quiet = before.lengths <= 3
-    judges = {name: RankingJudge(found.counts, found.config.seen, AT, ("cold item", "at most 3 acts")) for name in ("", *found.sources)}
+    judges = {name: RankingJudge(found.counts, found.seen, AT, ("cold item", "at most 3 acts")) for name in ("", *found.sources)}
     with (progress or Silent()).bar("listing", len(rows)) as moved:
         for begin in range(0, len(rows), BATCH):
             part = slice(begin, min(begin + BATCH, len(rows)))
@@ -112,11 +112,12 @@ def train(
     teaching, at_us = acts.upto(1 if (acts.split > 0).any() else 3)
     waits.say(f"{len(teaching.items):,} acts of {len(acts.shoppers):,} shoppers on {len(acts.ids):,} items teach")
     teacher = networks(acts.texts, config, _derived(shop), waits)
-    found = fitted(teaching, at_us, acts.ids, acts.texts if any(acts.texts) else None, config, teacher)
+    known = Known(acts.ids, acts.texts if any(acts.texts) else None, acts.facets, acts.shown_upto(1 if (acts.split > 0).any() else 3))
+    found = fitted(teaching, at_us, known, config, teacher)
     how = judged(found, acts, "valid", waits) if (acts.split == 1).any() else None
     if how:  # what was chosen holds; the validation acts, which were known before every test act, teach what follows what
-        known, when = acts.upto(2)
-        found = found.on(known, when, teacher)
+        more, when = acts.upto(2)
+        found = renewed(found, more, when, teacher, acts.shown_upto(2))
     facts = {
         "data_version": acts.data_version,
         "subject": "events",
@@ -185,5 +186,4 @@ def _in_codes(acts: Acts, found: Recommender) -> Acts:
         unknown = [name for name in acts.ids if name not in place]
         raise DataError(f"recommend: {len(unknown):,} items, such as `{unknown[0]}`, came after the training; train again")
     codes = np.array([place[name] for name in acts.ids], np.int32)
-    histories = Histories(codes[acts.histories.items], acts.histories.start, acts.histories.weight)
-    return Acts(acts.shoppers, histories, acts.at_us, acts.split, found.ids, acts.texts, acts.data_version)
+    return replace(acts, histories=replace(acts.histories, items=codes[acts.histories.items]), ids=found.ids, shown=None)

@@ -44,7 +44,8 @@ def exposures_of(view: View, shoppers: pa.Array, ids: Sequence[str]) -> Exposure
             clicks as (
               select session_id, coalesce(item_list_name, '') as called, item_id, max(event_time) as latest from events
               where event_name in ('select_item', 'view_item') and "index" is not null and session_id is not null group by all)
-            select number, who, epoch_us(since) as at_us, places.item_id as item_id, coalesce(latest >= since, false) as clicked
+            select number, who, epoch_us(since) as at_us, places.item_id as item_id, coalesce(latest >= since, false) as clicked,
+                   epoch_us(greatest(since, max(coalesce(latest, since)) over (partition by number))) as until_us
             from places left join clicks using (session_id, called, item_id) order by number, place"""
     )
     known, owner = pa.array(ids, pa.string()), pc.index_in(rows["who"], shoppers)
@@ -56,5 +57,5 @@ def exposures_of(view: View, shoppers: pa.Array, ids: Sequence[str]) -> Exposure
     _, first = np.unique(rows["number"].to_numpy()[kept], return_index=True)
     start = np.append(first, len(clicked)).astype(np.int64)
     whose = pc.fill_null(owner, -1).to_numpy().astype(np.int64)[kept][first]
-    at_us = rows["at_us"].to_numpy().astype(np.int64)[kept][first]
-    return Exposures(whose, at_us, pc.fill_null(item, -1).to_numpy().astype(np.int32)[kept], start, clicked)
+    at_us, until_us = (rows[name].to_numpy().astype(np.int64)[kept][first] for name in ("at_us", "until_us"))
+    return Exposures(whose, at_us, pc.fill_null(item, -1).to_numpy().astype(np.int32)[kept], start, clicked, until_us)

@@ -39,6 +39,8 @@ class Exposures:
     """(L + 1)"""
     clicked: npt.NDArray[np.bool_]
     """(E)"""
+    until_us: Int64
+    """(L) when the last click in it was; ``at_us`` where there was none"""
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -60,7 +62,7 @@ class Exposures:
         lengths = np.diff(self.start)[rows]
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.arange(start[-1]) - np.repeat(start[:-1] - self.start[rows], lengths)
-        return Exposures(self.owner[rows], self.at_us[rows], self.items[at], start, self.clicked[at])
+        return Exposures(self.owner[rows], self.at_us[rows], self.items[at], start, self.clicked[at], self.until_us[rows])
 
     def before(self, histories: Histories, act_us: Int64, last: int) -> Histories:
         """What the shopper of each list had done before it was shown: the ``last`` acts.
@@ -82,6 +84,22 @@ class Exposures:
         start = np.concatenate([[0], np.cumsum(stop - begin)]).astype(np.int64)
         at = np.arange(start[-1]) - np.repeat(start[:-1] - begin, stop - begin)
         return Histories(histories.items[at], start, None if histories.weight is None else histories.weight[at])
+
+
+def drawn(wanted: Int32, counts: npt.NDArray[np.integer[Any]], places: int = 20, seed: int = 0) -> Exposures:
+    """Stand-ins where no lists are logged: what each of L shoppers took, in any place among others drawn from all that is acted on.
+
+    Args:
+        wanted: (L) the item that each took.
+        counts: (N) acts on each item.
+        places: K.
+        seed: of the draws.
+    """
+    rng, acted_on, lists = np.random.default_rng(seed), np.flatnonzero(counts), len(wanted)
+    items = acted_on[rng.integers(0, len(acted_on), (lists, places))].astype(np.int32)
+    items[np.arange(lists), rng.integers(0, places, lists)] = wanted
+    rows, nothing = np.arange(lists), np.zeros(lists, np.int64)
+    return Exposures(rows, nothing, items.ravel(), np.arange(lists + 1) * places, (items == wanted[:, None]).ravel(), nothing)
 
 
 @dataclass(frozen=True)

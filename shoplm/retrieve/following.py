@@ -50,7 +50,8 @@ class Following:
         return {name: getattr(self, name) for name in ("depth", "heads", "last", "passes", "most")}
 
     def without(self, history: Histories) -> Float32:
-        """(L, D) where the next item of ONE shopper would lie without each of its L acts."""
+        """(L, D) where the next item of ONE shopper would lie without each of the L acts that are read, its last ones."""
+        history = Histories(history.items[-self.last :], np.array([0, min(len(history.items), self.last)]))
         count = len(history.items)
         others = np.array([[at for at in range(count) if at != left] for left in range(count)], np.int64).reshape(count, max(0, count - 1))
         return self.state(Histories(history.items[others.ravel()], np.arange(count + 1) * others.shape[1]))

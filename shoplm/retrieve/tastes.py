@@ -76,6 +76,18 @@ class Tastes:
         where = (np.concatenate(rows), np.concatenate(columns))
         return sparse.csr_array((np.concatenate(values).astype(np.float32), where), shape=(len(asked), items))
 
+    def because(self, history: Histories, item: int) -> Float32:
+        """(L) how much each act of ONE shopper shares with an item, in the order of the acts: the powers of the facets alike."""
+        age = np.arange(len(history.items))[::-1]
+        counted = np.where(age < self.memory.last, self.memory.recency**age, 0.0)
+        counted = counted if history.weight is None else counted * history.weight
+        alike = sum(
+            self.config.powers.get(name, 1.0) * ((codes[history.items] == codes[item]) & (codes[item] >= 0))
+            for name, codes in self.facets.items()
+        )
+        found: Float32 = (counted * alike).astype(np.float32)
+        return found
+
     def taught(self, shown: Exposures, before: Histories) -> Tastes:
         """The same with the powers under which the clicks in L lists are likeliest.
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoplm.apps.recommend import RecommendConfig, Recommender, described, fitted
+from shoplm.apps.fitting import Known, fitted
+from shoplm.apps.recommend import RecommendConfig, Recommender, described
 from shoplm.errors import BundleError, DataError
 from shoplm.retrieve.histories import Histories
 
@@ -27,7 +28,7 @@ def walks(shoppers=150, seed=0):
 @pytest.fixture(scope="module")
 def recommender():
     histories = walks()
-    return fitted(histories, np.arange(len(histories.items)), IDS, TEXTS, RecommendConfig())
+    return fitted(histories, np.arange(len(histories.items)), Known(IDS, TEXTS), RecommendConfig())
 
 
 def test_what_follows_what_is_learnt(recommender):
@@ -108,11 +109,11 @@ def test_an_old_favourite_is_popular_no_longer():
     histories = Histories.of(old + new)
     day = 86_400_000_000
     times = np.array([day] * 60 + [day * 400] * 24)
-    found = fitted(histories, times, IDS[:5], None, RecommendConfig(half_life_days=30))
+    found = fitted(histories, times, Known(IDS[:5]), RecommendConfig(half_life_days=30))
     assert set(found.lists(Histories.of([[]]), 2)[0][0].tolist()) == {2, 3}
     assert "similar" not in found.sources
 
 
 def test_where_nobody_comes_back_nothing_can_be_learnt():
     with pytest.raises(DataError, match="no shopper has two acts"):
-        fitted(Histories.of([[1], [2]]), np.zeros(2, np.int64), IDS, None, RecommendConfig())
+        fitted(Histories.of([[1], [2]]), np.zeros(2, np.int64), Known(IDS), RecommendConfig())

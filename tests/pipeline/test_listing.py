@@ -68,7 +68,7 @@ def learnt(tmp_path_factory):
     made = Shop(place / "shop", create=True)
     made.upsert("events", events())
     made.upsert("products", products())
-    return recommending.train(RecommendConfig(), shop=made, out=place / "bundle")[0]
+    return recommending.train(RecommendConfig(seen="removed"), shop=made, out=place / "bundle")[0]
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_a_click_belongs_to_the_list_of_its_session_and_name_shown_before_it(vie
     assert found.start.tolist() == [0, 2, 4]
     assert found.owner.tolist() == [1, 0]
     assert found.at_us.tolist() == [2 * MINUTE, 6 * MINUTE]
+    assert found.until_us.tolist() == [3 * MINUTE, 6 * MINUTE]
     assert np.flatnonzero(found.clicked).tolist() == [0]
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from shoplm.apps.fitting import renewed
 from shoplm.apps.recommend import RecommendConfig, Recommender
 from shoplm.errors import BundleError
-from shoplm.pipeline import recommending
+from shoplm.pipeline import listing, recommending
 from shoplm.pipeline.progress import Silent
 from shoplm.pipeline.teaching import networks
 from shoplm.retrieve.following import Following
@@ -63,9 +64,9 @@ def test_the_same_seed_learns_the_same(trained, tmp_path):
 def test_over_more_acts_a_network_stays_or_learns_on(trained):
     _, found, _, place = trained
     more, at_us = Histories.of([[1, 5, 9, 2]] * 30), np.arange(120)
-    assert found.on(more, at_us).sources["sequence"] is found.sources["sequence"]
+    assert renewed(found, more, at_us).sources["sequence"] is found.sources["sequence"]
     teacher = networks([f"thing {at}" for at in range(ITEMS)], found.config, place / "shop" / "derived", Silent())
-    learnt = found.on(more, at_us, teacher).sources["sequence"]
+    learnt = renewed(found, more, at_us, teacher).sources["sequence"]
     assert isinstance(learnt, Following)
     assert np.abs(learnt.vectors - found.sources["sequence"].vectors).max() > 1e-4
 
@@ -74,10 +75,9 @@ def test_a_new_shopper_is_answered_from_acts_alone_and_told_which(trained):
     shop, found, _, _ = trained
     only = np.array([2.0 if name == "sequence score" else 1e-3 for name in _names(found)], np.float32)
     chosen = Recommender(**{**found.__dict__, "weights": only})
-    picks, _ = recommending.listed(chosen, shop, items=["i3", "i4"], k=3)
-    assert picks[0].reason.source == "sequence"
-    assert picks[0].reason.act in (0, 1)
-    assert picks[0].because.startswith("fits what was done, above all thing")
+    picks = listing.listed(chosen, shop, listing.Question(items=("i3", "i4")), listing.ListConfig(k=3)).picks
+    assert picks[0].source == "sequence"
+    assert picks[0].because.startswith("follows, in the order of acts, from thing")
 
 
 def test_settings_may_want_no_network():

@@ -58,7 +58,7 @@ def test_powers_are_learnt_from_what_was_clicked_among_what_was_shown():
     histories = Histories.of([rng.choice(np.flatnonzero(kind == each), 3).tolist() for each in liked])
     items = rng.integers(0, 60, (3000, 5)).astype(np.int32)
     clicked = rng.random(items.shape) < np.where(kind[items] == liked[:, None], 0.6, 0.1)
-    shown = Exposures(np.arange(3000), np.arange(3000), items.ravel(), np.arange(3001) * 5, clicked.ravel())
+    shown = Exposures(np.arange(3000), np.arange(3000), items.ravel(), np.arange(3001) * 5, clicked.ravel(), np.arange(3000))
     found = Tastes({"kind": kind, "noise": noise}, np.ones(60, np.float32), memory=FLAT).taught(shown, histories)
     # the odds of a click are 1.5 and 1/9 where the lift of the kind is log(3.5 / 5 / .25) and about log(.5 / 5 / .25)
     assert found.config.powers["kind"] == pytest.approx((np.log(1.5) - np.log(1 / 9)) / (np.log(3.5) - np.log(0.5)), rel=0.12)

@@ -217,8 +217,8 @@ class Recommender:
         act = None
         if len(history.items) and isinstance(source, Neighbours | Tastes):
             act = int(source.because(history, item).argmax())
-        elif len(history.items) and isinstance(source, Following):
-            act = len(history.items) - len(without[best]) + int((without[best] @ source.vectors[item]).argmin())
+        elif isinstance(source, Following) and len(without[best]):
+            act = int(source.reads(history)[int((without[best] @ source.vectors[item]).argmin())])
         listed = {list(self.sources)[place]: round(float(shares[place]), 4) for place in order if shares[place] > 0}
         return Reason(best, float(shares[order[0]]), act, listed)
 

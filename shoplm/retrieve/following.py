@@ -50,17 +50,23 @@ class Following:
         return {name: getattr(self, name) for name in ("depth", "heads", "last", "passes", "most")}
 
     def without(self, history: Histories) -> Float32:
-        """(L, D) where the next item of ONE shopper would lie without each of the L acts that are read, its last ones."""
-        history = Histories(history.items[-self.last :], np.array([0, min(len(history.items), self.last)]))
+        """(L, D) where the next item of ONE shopper would lie without each of the L acts that are read (``reads``)."""
+        history = Histories(history.items[self.reads(history)], np.array([0, len(self.reads(history))]))
         count = len(history.items)
         others = np.array([[at for at in range(count) if at != left] for left in range(count)], np.int64).reshape(count, max(0, count - 1))
         return self.state(Histories(history.items[others.ravel()], np.arange(count + 1) * others.shape[1]))
+
+    def reads(self, history: Histories) -> npt.NDArray[np.int64]:
+        """(L) places of the acts of ONE shopper that are read: the last ones that say something."""
+        said = np.arange(len(history.items)) if history.weight is None else np.flatnonzero(history.weight > 0)
+        return said[-self.last :]
 
     def scores(self, asked: Histories) -> sparse.csr_array:
         """(B, N) for B shoppers: the chance of each of the likeliest items over that of the very likeliest, in (0, 1].
 
         Absent = not among the ``most`` likeliest, or a shopper without acts.
         """
+        asked = asked if asked.weight is None else asked.only(asked.weight > 0)
         towards = self.state(asked) * np.exp(self.weights["sharpness"])
         against, items = _unit(self.vectors).T, len(self.vectors)
         most = min(self.most, items)

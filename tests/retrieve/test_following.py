@@ -109,3 +109,14 @@ def test_a_network_without_texts_answers_too():
     found = answering(network, RecommendConfig(), 3)
     assert found.passes == 3
     assert found.state(Histories.of([[1]]))[0] == pytest.approx(network.state(np.array([[1]]), np.array([1]))[0].numpy(), abs=2e-5)
+
+
+def test_acts_that_say_nothing_are_not_read_and_a_long_history_is_cut():
+    items = np.array([1, 5, 2, 7], np.int32)
+    weighed = Histories(items, np.array([0, 4]), np.array([1, 0, 0.3, 1], np.float32))
+    assert (FOLLOWING.scores(weighed).toarray() == FOLLOWING.scores(Histories.of([[1, 2, 7]])).toarray()).all()
+    assert FOLLOWING.reads(weighed).tolist() == [0, 2, 3]
+    assert (FOLLOWING.without(weighed) == FOLLOWING.without(Histories.of([[1, 2, 7]]))).all()
+    long = Histories.of([np.arange(100_000) % ITEMS])
+    assert len(FOLLOWING.without(long)) == 8
+    assert FOLLOWING.reads(long)[0] == 99_992

@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.side_by_side import Json, Parts, child, must, paired_bootstrap, result, source_digest, table
 
 WORLDS = ("standard", "popularity", "shift")
-POLICIES = ("recommend", "together", "next", "popularity", "random", "oracle")
+POLICIES = ("recommend", "counting", "together", "next", "popularity", "random", "oracle")
+"""``counting`` is ``recommend`` without its networks."""
 BASELINES = ("together", "next", "popularity", "random")
 FOUR_WEEKS = 4
 
@@ -80,13 +81,13 @@ class Lists:
         from shoplm.pipeline import recommending
         from shoplm.world import columns
 
-        self.name, self._alone = name, None if name == "recommend" else name
+        self.name, self._alone = name, None if name in ("recommend", "counting") else name
         self._names = columns.Names(world.goods, world.people, "en", [product.title for product in world.products] * 3)
         self._shop, self._first = Shop(folder / "shop", create=True), 0
         self._shop.upsert("products", columns.products(world.products, "en"))
         for week in before:
             self.saw(week)
-        self._found, _ = recommending.train(RecommendConfig(), shop=self._shop, out=folder / "bundle")
+        self._found, _ = recommending.train(RecommendConfig(sequence=name == "recommend"), shop=self._shop, out=folder / "bundle")
         place = {name: at for at, name in enumerate(self._found.ids)}
         self._theirs = np.array([place[str(name)] for name in world.goods.ids])
         self._ours = np.full(len(self._found.ids), -1)

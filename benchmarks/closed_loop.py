@@ -51,7 +51,7 @@ def play(job: Any) -> Json:
         orders, satisfaction, clicks = 0, [], 0
         for number in range(job["after"]):
             week = world.step(policy)
-            cents = world.goods.cents[week.orders.item] * week.orders.quantity * (week.orders.refunded_us == NEVER)
+            cents = world.prices.paid(week.orders.item, week.orders.ordered_us) * week.orders.quantity * (week.orders.refunded_us == NEVER)
             revenue += np.bincount(week.orders.shopper, cents / 100, config.shoppers)
             for acts in week.acts:
                 _, first = np.unique(acts.visit, return_index=True)
@@ -80,11 +80,12 @@ class Lists:
         from shoplm.data.shop import Shop
         from shoplm.pipeline import recommending
         from shoplm.world import columns
+        from shoplm.world.catalogue import START_US, WEEK_US
 
         self.name, self._alone = name, None if name in ("recommend", "counting") else name
-        self._names = columns.Names(world.goods, world.people, "en", [product.title for product in world.products] * 3)
+        self._names = columns.Names(world.goods, world.prices, world.people, "en", [(product.title,) * 3 for product in world.products])
         self._shop, self._first = Shop(folder / "shop", create=True), 0
-        self._shop.upsert("products", columns.products(world.products, "en"))
+        self._shop.upsert("products", columns.products(world.products, "en", world.prices, START_US + len(before) * WEEK_US))
         for week in before:
             self.saw(week)
         self._found, _ = recommending.train(RecommendConfig(sequence=name == "recommend"), shop=self._shop, out=folder / "bundle")

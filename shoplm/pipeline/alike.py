@@ -22,7 +22,7 @@ WINDOW = 5
 PAIRS = 512
 """Of a step: each item of a pair is told from as many others."""
 STEPS = 600
-"""About as many, however many pairs there are."""
+"""About as many, however many pairs there are: of more pairs than these steps take, some are drawn."""
 RATE = 4e-3
 
 
@@ -62,6 +62,8 @@ def learn(histories: Histories, texts: Float32, config: RecommendConfig, progres
         DivergedError: the loss exploded.
     """
     waits, known = progress or Silent(), pairs(histories)
+    if len(known) > STEPS * PAIRS:
+        known = known[np.random.default_rng(config.seed).choice(len(known), STEPS * PAIRS, replace=False)]
     torch.manual_seed(config.seed)
     network = ItemVectors(texts, np.bincount(known.ravel(), minlength=len(texts)), ItemVectorConfig())
     if len(known) > 1:

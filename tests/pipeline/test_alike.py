@@ -4,6 +4,7 @@ import numpy as np
 
 from shoplm.apps.recommend import RecommendConfig
 from shoplm.pipeline import alike
+from shoplm.pipeline.alike import Together
 from shoplm.retrieve.histories import Histories
 from shoplm.retrieve.neighbours import MemoryConfig, Neighbours, from_vectors
 
@@ -48,3 +49,13 @@ def test_learning_is_determined_by_the_seed():
 def test_without_pairs_texts_still_have_vectors():
     vectors = alike.learn(Histories.of([[1], [2]]), world()[1], RecommendConfig())
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_of_many_pairs_some_are_drawn_so_that_time_is_bounded(monkeypatch):
+    monkeypatch.setattr(alike, "STEPS", 2)
+    monkeypatch.setattr(alike, "PAIRS", 8)
+    seen = []
+    monkeypatch.setattr(alike, "Together", lambda codes: seen.append(len(codes)) or Together(codes))
+    histories, texts = world()
+    alike.learn(Histories.of(histories), texts, RecommendConfig())
+    assert seen == [16]

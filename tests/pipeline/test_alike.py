@@ -56,6 +56,6 @@ def test_of_many_pairs_some_are_drawn_so_that_time_is_bounded(monkeypatch):
     monkeypatch.setattr(alike, "PAIRS", 8)
     seen = []
     monkeypatch.setattr(alike, "Together", lambda codes: seen.append(len(codes)) or Together(codes))
-    histories, texts = world()
+    _, texts, histories = world()
     alike.learn(Histories.of(histories), texts, RecommendConfig())
     assert seen == [16]

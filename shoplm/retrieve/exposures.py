@@ -163,7 +163,7 @@ def learn_shown(says: npt.NDArray[np.floating[Any]], shown: Exposures, least: fl
 
     def lost(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         odds = features @ weights[:width] + weights[width:][place]
-        wrong = 1 / (1 + np.exp(-odds)) - clicked
+        wrong = 1 / (1 + np.exp(-np.clip(odds, -60, 60))) - clicked
         loss = (np.logaddexp(0, odds) - clicked * odds).mean() + RIDGE / 10 * (weights[:width] ** 2).sum()
         slope = np.concatenate([features.T @ wrong, np.bincount(place, wrong, places)]) / len(clicked)
         slope[:width] += 2 * RIDGE / 10 * weights[:width]

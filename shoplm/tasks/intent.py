@@ -143,7 +143,7 @@ class Intent(Task):
         event = np.nan_to_num(np.asarray(targets["oos"], float), nan=-1.0).astype(np.int64)
         if (event == 1).any() and (event == 0).any():
             slope, offset = platt(score, event)
-            found = 1 / (1 + np.exp(-(slope * score + offset)))
+            found = sigmoid(slope * score + offset)
             numbers = {"slope": slope, "offset": offset, "threshold": threshold_best_f1(found, event)}
             words = {
                 "scope": f"threshold chosen on {int((event == 1).sum())} out-of-scope and {int((event == 0).sum())} in-scope validation turns"
@@ -151,7 +151,7 @@ class Intent(Task):
         else:
             middle, spread = float(np.median(score)), float(score.std() or 1.0)
             slope, offset = 1 / spread, -middle / spread
-            found = 1 / (1 + np.exp(-(slope * score + offset)))
+            found = sigmoid(slope * score + offset)
             at = -threshold_for_recall(-found, np.ones(len(found), np.int64), SCOPE_KEPT)
             numbers = {
                 "slope": slope,
@@ -166,7 +166,7 @@ class Intent(Task):
         labels, numbers = fitted.labels["intent"], fitted.numbers
         several = SEVERAL in fitted.words
         line = numbers.get("slope", 1.0) * _strangeness(scores["intent"], several=several) + numbers.get("offset", 0.0)
-        strange = (1 / (1 + np.exp(-line))).astype(np.float32)
+        strange = sigmoid(line).astype(np.float32)
         threshold = numbers.get("threshold", 0.5)
         columns: dict[str, Any]
         values: dict[str, FloatArray]
@@ -182,7 +182,7 @@ class Intent(Task):
         columns |= {"in_scope": (strange < threshold).tolist(), "oos_probability": np.round(strange.astype(float), 4).tolist()}
         # a judge decides at 0.5: the line is shifted so that the threshold lies there
         shift = np.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
-        return Answer(columns, {**values, "oos": (1 / (1 + np.exp(-(line - shift)))).astype(np.float32)})
+        return Answer(columns, {**values, "oos": sigmoid(line - shift).astype(np.float32)})
 
 
 def _named(view: View, target: str, none: str) -> list[str]:

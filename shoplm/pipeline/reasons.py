@@ -29,6 +29,11 @@ _SAID = {
     "next": "often comes after", "together": "goes with", "similar": "is like", "sequence": "follows, in the order of acts, from",
     "alike": "goes by its words with", "tastes": "is to the taste of whoever acted on",
 }  # fmt: skip
+_SHARED: Mapping[str, Mapping[str, str]] = {
+    "similar": {"brand": "same brand as"},
+    "tastes": {"brand": "same brand as", "product_type": "same kind of thing as"},
+}
+"""What two items may share in a source's eyes, in words, the strongest first."""
 MATCHES = 3
 """Words that a new item is said to share."""
 
@@ -81,9 +86,10 @@ class Reasons:
             new = "new, " if item in stock.new else ""
             return f"{new}matches '{shared}' of {about}" if shared else f"{new}is like {about}"
         did = ACTED.get(self._names[act])
-        brand = stock.products["brand"]
-        if source == "similar" and brand[item].as_py() is not None and brand[item].as_py() == brand[other].as_py():
-            return f"same brand as {about}" + (f", which {did}" if did else "")
+        for column, same in _SHARED.get(source, {}).items():
+            values = stock.products[column]
+            if values[item].as_py() is not None and values[item].as_py() == values[other].as_py():
+                return f"{same} {about}" + (f", which {did}" if did else "")
         if did:
             return f"because {did} {about}, which {_WHICH.get(source, source)}"
         return f"{_SAID.get(source, source)} {about}"

@@ -116,14 +116,15 @@ def fitted(histories: Histories, at_us: Int64, known: Known, config: RecommendCo
     pairs: Pairs = {}
     chosen = _chosen(lesson, items, near, config, pairs)
     inner: dict[str, Source] = {**_counting(lesson.counts, items, near, chosen, pairs)}
-    inner |= _of_everybody(lesson.counts, lesson.at_us, items, lesson.shown, config)
-    tastes = _tastes(lesson.counts, items, known.facets, lesson.shown)
+    liked = _liked(lesson.shown, items)
+    inner |= _of_everybody(lesson.counts, lesson.at_us, items, liked, config)
+    tastes = _tastes(lesson.counts, items, known.facets, liked)
     if tastes is not None:
         tastes = tastes.taught(lesson.choices, lesson.before)
         inner[TASTES] = tastes
     taught: Mapping[str, Source] = teacher.learn(lesson.asked, lesson.wanted) if teacher is not None else {}
     inner |= taught
-    seen, weights = _weighed(lesson, inner, items, config, known.shown is not None)
+    seen, weights = _weighed(lesson, inner, items, config)
     plain = {name: {"count": count.plain() if count else None, "memory": memory.plain()} for name, (count, memory) in chosen.items()}
     settled = config.model_copy(update={"seen": seen})
     found = Recommender(tuple(known.ids), histories.counts(items), inner, weights, settled, plain)
@@ -150,13 +151,13 @@ def renewed(
         name: (CountConfig.of(said["count"]) if said["count"] else None, MemoryConfig.of(said["memory"]))
         for name, said in found.chosen.items()
     }
+    liked, tastes = _liked(shown, items), found.sources.get(TASTES)
     fresh: dict[str, Source] = {
         **_counting(histories, items, near, chosen, {}),
-        **_of_everybody(histories, at_us, items, shown, found.config),
+        **_of_everybody(histories, at_us, items, liked, found.config),
     }
-    tastes, networks = found.sources.get(TASTES), {}
     if isinstance(tastes, Tastes):
-        now = _tastes(histories, items, tastes.facets, shown)
+        now = _tastes(histories, items, tastes.facets, liked)
         assert now is not None
         fresh[TASTES] = replace(now, config=tastes.config, memory=tastes.memory, liked=tastes.liked if now.liked is None else now.liked)
     networks = {name: source for name, source in found.sources.items() if name not in fresh and name != LIKED}
@@ -197,12 +198,12 @@ def _lesson(histories: Histories, at_us: Int64, known: Known, config: RecommendC
 
 
 def _weighed(
-    lesson: _Lesson, sources: Mapping[str, Source], items: int, config: RecommendConfig, logged: bool
+    lesson: _Lesson, sources: Mapping[str, Source], items: int, config: RecommendConfig
 ) -> tuple[Literal["removed", "kept"], Float32]:
     """Whether seen items may be listed, and the weights of the blend."""
     some = np.linspace(0, len(lesson.asked) - 1, min(len(lesson.asked), ASKED)).astype(int)
     asked, wanted = lesson.asked.take(some), lesson.wanted[some]
-    shown = _of_shown(lesson, sources, items, config) if logged and lesson.shown is not None else None
+    shown = _of_shown(lesson, sources, items, config) if lesson.shown is not None else None
     tried: list[tuple[float, int, Literal["removed", "kept"], Float32]] = []
     ways: tuple[Literal["removed", "kept"], ...] = ("removed", "kept") if config.seen is None else (config.seen,)
     for place, seen in enumerate(ways):
@@ -233,12 +234,12 @@ def _chosen(lesson: _Lesson, items: int, near: sparse.csr_array | None, config: 
         for place, (count, memory) in enumerate(ways):
             memory = memory.model_copy(update={"last": config.last})
             source = Neighbours(_counted(lesson.counts, items, count, pairs), memory)
-            scored.append((_ndcg(source, asked, taken, config), -place, count, memory))
+            scored.append((ndcg(source, asked, taken, config), -place, count, memory))
         best = max(scored, key=lambda one: one[:2])
         found[name] = best[2:]
     if near is not None and near.nnz:
         memories = [MemoryConfig(recency=recency, last=config.last) for recency in RECENCIES]
-        tried = [(_ndcg(Neighbours(near, memory), asked, taken, config), -place, memory) for place, memory in enumerate(memories)]
+        tried = [(ndcg(Neighbours(near, memory), asked, taken, config), -place, memory) for place, memory in enumerate(memories)]
         found[SIMILAR] = (None, max(tried, key=lambda one: one[:2])[2])
     return found
 
@@ -261,25 +262,30 @@ def _counting(histories: Histories, items: int, near: sparse.csr_array | None, c
     return found
 
 
-def _of_everybody(histories: Histories, at_us: Int64, items: int, shown: Exposures | None, config: RecommendConfig) -> dict[str, Source]:
+def _of_everybody(histories: Histories, at_us: Int64, items: int, liked: Float32 | None, config: RecommendConfig) -> dict[str, Source]:
     """What is wanted lately, and where lists are logged what is clicked when it is looked at."""
     lately = _lately(at_us, config)
     weight = lately if histories.weight is None else lately * histories.weight
     found: dict[str, Source] = {POPULAR: Popularity(np.bincount(histories.items, weight, items).astype(np.float32))}
-    if shown is not None:
-        found[LIKED] = Popularity(exposures.rates(shown, items).items.astype(np.float32))
+    if liked is not None:
+        found[LIKED] = Popularity(liked)
     return found
 
 
-def _tastes(histories: Histories, items: int, facets: Mapping[str, Int32], shown: Exposures | None) -> Tastes | None:
+def _liked(shown: Exposures | None, items: int) -> Float32 | None:
+    """(N) clicks for a look at each item; None where no lists are logged."""
+    return None if shown is None else exposures.rates(shown, items).items.astype(np.float32)
+
+
+def _tastes(histories: Histories, items: int, facets: Mapping[str, Int32], liked: Float32 | None) -> Tastes | None:
     if not facets:
         return None
     counts = np.bincount(histories.items, histories.weight, items).astype(np.float32)
-    return Tastes(facets, counts, None if shown is None else exposures.rates(shown, items).items.astype(np.float32))
+    return Tastes(facets, counts, liked)
 
 
-def _ndcg(source: Source, asked: Histories, wanted: Int32, config: RecommendConfig) -> float:
-    """NDCG at 10 of a source's own order."""
+def ndcg(source: Source, asked: Histories, wanted: Int32, config: RecommendConfig) -> float:
+    """NDCG at 10 of a source's own order for what each of S shoppers took next, ``wanted`` (S)."""
     found = gather({"one": source}, asked, 10, None if config.seen == "kept" else asked)
     items, _ = ranked(found, np.array([1, 0], np.float32), 10)
     return _ndcg_of(items, wanted)

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from shoplm.apps.fitting import ndcg
 from shoplm.apps.recommend import RecommendConfig
-from shoplm.evaluate.ranking import KINDS, measured
 from shoplm.model.behaviour import NEXT, Behaviour, BehaviourConfig
 from shoplm.pipeline.progress import Progress, Silent
-from shoplm.retrieve.blend import gather, ranked
 from shoplm.retrieve.following import Following
 from shoplm.retrieve.histories import Float32, Histories, Int32
 from shoplm.text.batch import Batch
@@ -84,7 +83,7 @@ def learn(
     network = Behaviour(items, _shape(config), source.histories.counts(items), texts)
     fit = _fit(config, config.passes, config.sequence_rate)
     rows = np.linspace(0, len(histories) - 1, min(len(histories), JUDGED)).astype(int)
-    asked, taken = histories.take(rows), Histories(wanted[rows], np.arange(len(rows) + 1).astype(np.int64))
+    asked, taken = histories.take(rows), wanted[rows]
     best, found = -1.0, answering(network, config, 0)
     plan = Plan(source.lengths, config.passes, ROWS, TOKENS, config.seed)
     with waits.bar("sequence model", plan.steps) as moved:
@@ -92,7 +91,7 @@ def learn(
             moved(1)
             if step.ends_epoch:
                 now = answering(network, config, step.epoch)
-                quality = _ndcg(now, asked, taken, config)
+                quality = ndcg(now, asked, taken, config)
                 waits.say(f"sequence model, pass {step.epoch}: loss {step.loss:.3f}, NDCG at 10 {quality:.4f}")
                 if quality > best:
                     best, found = quality, now
@@ -139,10 +138,3 @@ def _fit(config: RecommendConfig, passes: int, rate: float) -> loop.FitConfig:
         epochs=passes, batch_size=ROWS, token_budget=TOKENS, learning_rate=rate, schedule="cosine", average=0.0, accumulate=1,
         seed=config.seed, precision="fp32",
     )  # fmt: skip
-
-
-def _ndcg(found: Following, asked: Histories, taken: Histories, config: RecommendConfig) -> float:
-    """NDCG at 10 of the model's own lists, one wanted item a shopper."""
-    named = gather({"sequence": found}, asked, 10, None if config.seen == "kept" else asked)
-    lists, _ = ranked(named, np.array([1, 0], np.float32), 10)
-    return float(measured(lists, taken, 10)[:, KINDS.index("ndcg")].mean())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shoplm.apps import fitting
 from shoplm.apps.recommend import RecommendConfig
 from shoplm.model.behaviour import NEXT
 from shoplm.pipeline import following
@@ -87,7 +88,7 @@ def test_without_two_acts_of_anybody_there_is_nothing_to_learn_and_it_still_answ
 @pytest.mark.parametrize("seen", ["removed", "kept"])
 def test_passes_are_judged_by_lists_of_the_kind_that_is_asked_for(seen, monkeypatch):
     seen_by = []
-    real = following.gather
-    monkeypatch.setattr(following, "gather", lambda *given: seen_by.append(given[3]) or real(*given))
+    real = fitting.gather
+    monkeypatch.setattr(fitting, "gather", lambda *given: seen_by.append(given[3]) or real(*given))
     learnt(CONFIG.model_copy(update={"passes": 1, "seen": seen}))
     assert (seen_by[0] is None) == (seen == "kept")
